@@ -1,0 +1,302 @@
+"""What every channel and warehouse adapter promises; the rest of Omni knows no other word about the outside world.
+
+An adapter translates; it decides and stores nothing. It is built for one connection and one sweep:
+`TopAdapter(base_url=..., credentials={...}, settings={...}, http=HttpClient(...))`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+from orders.draft import OrderDraft, Receiver
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+class ChannelUnavailable(Exception):
+    """The other side could not answer now: try again later. `retry_seconds` is its own word, if it gave one.
+
+    `is_throttled`: we asked too often (not a sign of ill health). `is_unknown_outcome`: a write may or may not have taken
+    effect; read back before repeating it.
+    """
+
+    def __init__(
+        self, detail: str, *, retry_seconds: int | None = None, is_throttled: bool = False, is_unknown_outcome: bool = False
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_seconds = retry_seconds
+        self.is_throttled = is_throttled
+        self.is_unknown_outcome = is_unknown_outcome
+
+
+class ChannelRejected(Exception):
+    """The other side understood and refused: repeating the same call is useless. `code` is its own error code.
+
+    `is_auth`: the credentials are wrong, expired or withdrawn; the connection stops until a person mends them.
+    """
+
+    def __init__(self, detail: str, *, code: str = "", is_auth: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code
+        self.is_auth = is_auth
+
+
+# --- capabilities: data, not if-chains --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a channel can do and how it must be handled (channels.md section 2)."""
+
+    honesty: Literal["A", "B", "C"]  # A real server, B independent counterpart, C our own sandbox only
+    pull_window_max: timedelta
+    pull_lag: timedelta  # never ask for anything newer than now − lag
+    pull_overlap: timedelta
+    stock_basis: Literal["sellable", "on_hand"]
+    stock_batch_max: int
+    partial_ship: bool
+    refunds: bool = False
+    prices: bool = False
+    reopens_open_orders: bool = False  # the change feed misses changes: re-read every open order each cycle
+    receiver: Literal["plain", "masked"] = "plain"
+
+
+# --- what goes out, and what comes back line by line ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StockLine:
+    """The number of units of one listing that may be sold now. Absolute, never a difference."""
+
+    key: int  # the caller's handle, handed back in the result
+    outer_item_id: str
+    outer_sku_id: str
+    sku_code: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class PriceLine:
+    key: int
+    outer_item_id: str
+    outer_sku_id: str
+    sku_code: str
+    price: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchLine:
+    """Tell the channel that these lines of an order left in this parcel."""
+
+    key: int
+    outer_id: str
+    outer_line_ids: Sequence[str]
+    quantities: Sequence[int]  # of the same length as outer_line_ids
+    is_whole_order: bool
+    carrier_code: str
+    tracking_no: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineResult:
+    """`ok`, or why not. `is_final`: repeating is useless (a person must look); else it is tried again later."""
+
+    key: int
+    ok: bool
+    code: str = ""
+    detail: str = ""
+    is_final: bool = False
+    retry_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BadPayload:
+    """Something the channel sent that could not be translated: it is parked with its reason, never lost."""
+
+    outer_id: str
+    reason: str
+    detail: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RefundDraft:
+    """One refund case as its platform tells it now."""
+
+    outer_refund_id: str
+    outer_id: str
+    outer_line_id: str
+    state: Literal["open", "refused", "done"]
+    raw_state: str
+    amount: Decimal
+    currency: str
+    outer_modified_at: datetime
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ChannelAdapter(Protocol):
+    """One sales channel."""
+
+    capabilities: Capabilities
+
+    def pull_orders(self, *, since: datetime, until: datetime) -> Iterator[list[OrderDraft | BadPayload]]:
+        """Every order that changed in [since, until], in pages, complete with its details.
+
+        Nothing may be missing when the iterator ends: paging against a list that shifts is the adapter's concern. Raises
+        ChannelUnavailable or ChannelRejected; the caller then keeps its cursor where it was.
+        """
+        ...
+
+    def read_orders(self, *, outer_ids: Sequence[str]) -> list[OrderDraft | BadPayload]:
+        """The named orders as they are now; one that the channel does not know is left out."""
+        ...
+
+    def list_order_ids(self, *, since: datetime, until: datetime) -> Iterator[list[str]]:
+        """Only the ids of the orders *placed* in the period: for the nightly comparison."""
+        ...
+
+    def pull_refunds(self, *, since: datetime, until: datetime) -> Iterator[list[RefundDraft | BadPayload]]: ...
+
+    def push_stock(self, *, lines: Sequence[StockLine]) -> list[LineResult]:
+        """Set absolute quantities: one result per line, in the order given. One bad line never fails the others."""
+        ...
+
+    def push_prices(self, *, lines: Sequence[PriceLine]) -> list[LineResult]: ...
+
+    def push_dispatch(self, *, lines: Sequence[DispatchLine]) -> list[LineResult]:
+        """Idempotent: a parcel that the channel already knows is `ok`."""
+        ...
+
+
+# --- warehouses -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLine:
+    line_no: str
+    sku_code: str
+    sku_name: str
+    quantity: int
+    actual_price: Decimal
+    outer_id: str
+    outer_line_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryOrder:
+    """A fulfilment order as handed to a warehouse."""
+
+    number: str
+    warehouse_code: str
+    owner_code: str
+    shop_name: str
+    platform_code: str  # TB, TM, JD, …, OTHERS
+    carrier_code: str
+    created_at: datetime
+    placed_at: datetime
+    paid_at: datetime | None
+    receiver: Receiver
+    buyer_message: str
+    seller_memo: str
+    lines: Sequence[DeliveryLine]
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseAnswer:
+    """The warehouse's word on one request. `outer_id`: its own id of the document."""
+
+    key: str
+    ok: bool
+    outer_id: str = ""
+    code: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseStock:
+    sku_code: str
+    quantity: int  # units that a picker can count
+    locked: int
+    inventory_type: str  # ZP good, CC defective, …
+
+
+class WarehouseAdapter(Protocol):
+    """One warehouse (WMS)."""
+
+    def create_delivery(self, *, order: DeliveryOrder) -> WarehouseAnswer:
+        """Idempotent by `order.number`: an order that the warehouse already has is `ok`."""
+        ...
+
+    def find_delivery(self, *, number: str) -> WarehouseAnswer | None:
+        """Read back after an unknown outcome; None: the warehouse does not have it."""
+        ...
+
+    def cancel_delivery(self, *, number: str, warehouse_code: str, owner_code: str, reason: str) -> WarehouseAnswer:
+        """Ask; the synchronous answer decides."""
+        ...
+
+    def read_stock(self, *, warehouse_code: str, owner_code: str, sku_codes: Sequence[str]) -> list[WarehouseStock]: ...
+
+
+# --- what a warehouse tells us (call-backs), translated by its adapter module -----------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ParcelNotice:
+    carrier_code: str
+    tracking_no: str
+    items: Sequence[tuple[str, int]]  # (sku code, quantity)
+    weight_grams: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryNotice:
+    """`deliveryorder.confirm`: what left the warehouse. `event_key`: the same event has the same key."""
+
+    event_key: str
+    number: str
+    warehouse_code: str
+    state: Literal["shipped", "part_shipped", "cancelled", "rejected", "exception", "accepted"]
+    raw_state: str
+    is_final: bool
+    happened_at: datetime | None
+    parcels: Sequence[ParcelNotice]
+    lines: Sequence[tuple[str, str, int]]  # (line number, sku code, actual quantity)
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressNotice:
+    """`orderprocess.report`: a step inside the warehouse, for the timeline only; may come out of order."""
+
+    event_key: str
+    number: str
+    step: str
+    happened_at: datetime | None
+    operator: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StockChangeNotice:
+    """`stockchange.report`: a movement inside the warehouse that Omni did not ask for. `quantity` is signed."""
+
+    event_key: str
+    warehouse_code: str
+    owner_code: str
+    sku_code: str
+    quantity: int
+    reason: str
+    happened_at: datetime | None
+
+
+WarehouseNotice = DeliveryNotice | ProgressNotice | StockChangeNotice
+WarehouseNotices = list[WarehouseNotice]
+JsonObject = dict[str, Any]
