@@ -1,4 +1,5 @@
-"""What every channel and warehouse adapter promises; the rest of Omni knows no other word about the outside world.
+"""What every channel and warehouse adapter promises; the rest of Omni knows no other word about the outside
+world.
 
 An adapter translates; it decides and stores nothing. It is built for one connection and one sweep:
 `TopAdapter(base_url=..., credentials={...}, settings={...}, http=HttpClient(...))`.
@@ -14,18 +15,23 @@ from typing import Any, Literal, Protocol
 
 from orders.draft import OrderDraft, Receiver
 
-# --- errors -----------------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 
 
 class ChannelUnavailable(Exception):
     """The other side could not answer now: try again later. `retry_seconds` is its own word, if it gave one.
 
-    `is_throttled`: we asked too often (not a sign of ill health). `is_unknown_outcome`: a write may or may not have taken
-    effect; read back before repeating it.
+    `is_throttled`: we asked too often (not a sign of ill health). `is_unknown_outcome`: a write may or may
+    not have taken effect; read back before repeating it.
     """
 
     def __init__(
-        self, detail: str, *, retry_seconds: int | None = None, is_throttled: bool = False, is_unknown_outcome: bool = False
+        self,
+        detail: str,
+        *,
+        retry_seconds: int | None = None,
+        is_throttled: bool = False,
+        is_unknown_outcome: bool = False,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -35,9 +41,11 @@ class ChannelUnavailable(Exception):
 
 
 class ChannelRejected(Exception):
-    """The other side understood and refused: repeating the same call is useless. `code` is its own error code.
+    """The other side understood and refused: repeating the same call is useless. `code` is its own error
+    code.
 
-    `is_auth`: the credentials are wrong, expired or withdrawn; the connection stops until a person mends them.
+    `is_auth`: the credentials are wrong, expired or withdrawn; the connection stops until a person mends
+    them.
     """
 
     def __init__(self, detail: str, *, code: str = "", is_auth: bool = False) -> None:
@@ -47,7 +55,7 @@ class ChannelRejected(Exception):
         self.is_auth = is_auth
 
 
-# --- capabilities: data, not if-chains --------------------------------------------------------------------------------
+# --- capabilities: data, not if-chains ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ class Capabilities:
     receiver: Literal["plain", "masked"] = "plain"
 
 
-# --- what goes out, and what comes back line by line ------------------------------------------------------------------
+# --- what goes out, and what comes back line by line --------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +114,10 @@ class DispatchLine:
 
 @dataclass(frozen=True, slots=True)
 class LineResult:
-    """`ok`, or why not. `is_final`: repeating is useless (a person must look); else it is tried again later."""
+    """`ok`, or why not. `is_final`: repeating is useless (a person must look).
+
+    Else it is tried again later.
+    """
 
     key: int
     ok: bool
@@ -149,8 +160,8 @@ class ChannelAdapter(Protocol):
     def pull_orders(self, *, since: datetime, until: datetime) -> Iterator[list[OrderDraft | BadPayload]]:
         """Every order that changed in [since, until], in pages, complete with its details.
 
-        Nothing may be missing when the iterator ends: paging against a list that shifts is the adapter's concern. Raises
-        ChannelUnavailable or ChannelRejected; the caller then keeps its cursor where it was.
+        Nothing may be missing when the iterator ends: paging against a list that shifts is the adapter's
+        concern. Raises ChannelUnavailable or ChannelRejected; the caller then keeps its cursor where it was.
         """
         ...
 
@@ -162,10 +173,15 @@ class ChannelAdapter(Protocol):
         """Only the ids of the orders *placed* in the period: for the nightly comparison."""
         ...
 
-    def pull_refunds(self, *, since: datetime, until: datetime) -> Iterator[list[RefundDraft | BadPayload]]: ...
+    def pull_refunds(
+        self, *, since: datetime, until: datetime
+    ) -> Iterator[list[RefundDraft | BadPayload]]: ...
 
     def push_stock(self, *, lines: Sequence[StockLine]) -> list[LineResult]:
-        """Set absolute quantities: one result per line, in the order given. One bad line never fails the others."""
+        """Set absolute quantities: one result per line, in the order given.
+
+        One bad line never fails the others.
+        """
         ...
 
     def push_prices(self, *, lines: Sequence[PriceLine]) -> list[LineResult]: ...
@@ -175,7 +191,7 @@ class ChannelAdapter(Protocol):
         ...
 
 
-# --- warehouses -------------------------------------------------------------------------------------------------------
+# --- warehouses ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,14 +254,18 @@ class WarehouseAdapter(Protocol):
         """Read back after an unknown outcome; None: the warehouse does not have it."""
         ...
 
-    def cancel_delivery(self, *, number: str, warehouse_code: str, owner_code: str, reason: str) -> WarehouseAnswer:
+    def cancel_delivery(
+        self, *, number: str, warehouse_code: str, owner_code: str, reason: str
+    ) -> WarehouseAnswer:
         """Ask; the synchronous answer decides."""
         ...
 
-    def read_stock(self, *, warehouse_code: str, owner_code: str, sku_codes: Sequence[str]) -> list[WarehouseStock]: ...
+    def read_stock(
+        self, *, warehouse_code: str, owner_code: str, sku_codes: Sequence[str]
+    ) -> list[WarehouseStock]: ...
 
 
-# --- what a warehouse tells us (call-backs), translated by its adapter module -----------------------------------------
+# --- what a warehouse tells us (call-backs), translated by its adapter module -------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +306,10 @@ class ProgressNotice:
 
 @dataclass(frozen=True, slots=True)
 class StockChangeNotice:
-    """`stockchange.report`: a movement inside the warehouse that Omni did not ask for. `quantity` is signed."""
+    """`stockchange.report`: a movement inside the warehouse that Omni did not ask for.
+
+    `quantity` is signed.
+    """
 
     event_key: str
     warehouse_code: str

@@ -1,4 +1,7 @@
-"""What an order looks like when it arrives from outside, whatever channel said it: the input of `capture_orders`."""
+"""What an order looks like when it arrives from outside, whatever channel said it.
+
+The input of `capture_orders`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from typing import Any
 
 
 class ChannelState(StrEnum):
-    """The canonical state of an order on its platform. Refunds are a separate axis: see `LineDraft.refund`."""
+    """The canonical state of an order on its platform. Refunds are a separate axis.
+
+    See `LineDraft.refund`.
+    """
 
     PENDING_PAYMENT = "pending_payment"
     ON_HOLD = "on_hold"  # paid, but the platform forbids shipping for now
@@ -35,7 +41,9 @@ class LineRefund(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Where the parcel goes. On channels with masked receivers every text is the mask and `token` is the way to the plain text."""
+    """Where the parcel goes. On channels with masked receivers every text is the mask and `token` is the way
+    to the plain text.
+    """
 
     name: str = ""
     mobile: str = ""
@@ -53,7 +61,10 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class LineDraft:
-    """One line. `amount` is what the buyer pays for the whole line after every discount; it may differ from price × quantity."""
+    """One line. `amount` is what the buyer pays for the whole line after every discount.
+
+    It may differ from price × quantity.
+    """
 
     outer_line_id: str
     quantity: int
@@ -72,7 +83,8 @@ class LineDraft:
 class OrderDraft:
     """One version of one order, as its platform tells it now.
 
-    Money in major units of `currency`. Moments are aware datetimes. `payload` is the raw answer, kept as it came.
+    Money in major units of `currency`. Moments are aware datetimes. `payload` is the raw answer, kept as it
+    came.
     """
 
     outer_id: str

@@ -1,0 +1,1 @@
+"""One folder per sales channel; channels do not know each other."""

@@ -1,0 +1,1 @@
+"""What lies where, and who may sell it: one stock, many shops, no oversell."""

@@ -1,0 +1,1 @@
+"""Who buys: identities, points, coupons, campaigns (its tables come with their issue)."""

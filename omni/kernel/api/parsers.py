@@ -1,0 +1,49 @@
+"""JSON as it should be: UTF-8, no NaN, no NUL, no duplicate keys, not bottomless."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def read_json(data: bytes) -> Any:
+    """Parse strictly. Raises ValueError with a sentence that names what is wrong."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the body is not UTF-8: byte {error.start}") from error
+    if "\\u0000" in text or "\x00" in text:
+        raise ValueError("NUL characters are not allowed")
+    try:
+        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("the body is nested too deeply") from error
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError("a string holds half of a surrogate pair") from error
+    return value
+
+
+class StrictJSONParser(JSONParser):
+    """Refuses what PostgreSQL or the next reader would choke on."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            return read_json(stream.read())
+        except ValueError as error:
+            raise ParseError(f"The body cannot be read as JSON: {error}.") from error

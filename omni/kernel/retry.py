@@ -1,0 +1,39 @@
+"""Repeat a whole idempotent operation when the database says that somebody was in the way."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import OperationalError, connection
+
+from omni.kernel.errors import Busy
+
+Result = TypeVar("Result")
+
+# serialization failure, deadlock, lock not available, server going down or starting
+REPEATABLE = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03"})
+ATTEMPTS = 5
+
+
+def repeat_on_conflict(operation: Callable[[], Result]) -> Result:
+    """Run the operation; repeat it at most four times, with full jitter from 20 ms, on the errors named above
+    or a lost link.
+
+    Only for operations that open their own transaction and are idempotent. Raises Busy when the last attempt
+    fails too.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return operation()
+        except OperationalError as error:
+            state = getattr(error.__cause__, "sqlstate", None)
+            if not (state is None or state in REPEATABLE or state.startswith("08")):
+                raise
+            connection.close_if_unusable_or_obsolete()
+            if attempt == ATTEMPTS:
+                raise Busy("The database is busy: try again in a moment.") from error
+            time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))
+    raise AssertionError("unreachable")

@@ -1,0 +1,1 @@
+"""What was bought, from where it ships, how far it is, and what comes back."""

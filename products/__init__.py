@@ -1,0 +1,1 @@
+"""What is sold, where it is offered, and at what price."""
