@@ -8,12 +8,12 @@ An adapter translates; it decides and stores nothing. It is built for one connec
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
-from orders.draft import OrderDraft, Receiver
+from orders.draft import OrderDraft, Receiver, RefundDraft
 
 # --- errors -------------------------------------------------------------------------------------------------
 
@@ -135,21 +135,6 @@ class BadPayload:
     reason: str
     detail: str
     payload: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RefundDraft:
-    """One refund case as its platform tells it now."""
-
-    outer_refund_id: str
-    outer_id: str
-    outer_line_id: str
-    state: Literal["open", "refused", "done"]
-    raw_state: str
-    amount: Decimal
-    currency: str
-    outer_modified_at: datetime
-    payload: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ChannelAdapter(Protocol):

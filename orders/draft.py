@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 
 class ChannelState(StrEnum):
@@ -103,4 +103,19 @@ class OrderDraft:
     seller_memo: str = ""
     receiver: Receiver = field(default_factory=Receiver)
     ship_by: datetime | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundDraft:
+    """One refund case as its platform tells it now."""
+
+    outer_refund_id: str
+    outer_id: str
+    outer_line_id: str
+    state: Literal["open", "refused", "done"]
+    raw_state: str
+    amount: Decimal
+    currency: str
+    outer_modified_at: datetime
     payload: Mapping[str, Any] = field(default_factory=dict)

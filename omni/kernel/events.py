@@ -52,8 +52,7 @@ def record_events(*events: Event) -> None:
     """
     if not events:
         return
-    assert transaction.get_connection().in_atomic_block, (
-        "an event is recorded in the transaction of its change"
-    )
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("an event is recorded in the transaction of the change that it tells of")
     execute(INSERT, [[event.kind() for event in events], [json.dumps(asdict(event)) for event in events]])
     doorbell.ring_after_commit(RELAY)
