@@ -55,7 +55,7 @@ def programs(setting: Setting) -> list[Program]:
     )
     beat = Program(
         "beat",
-        (python, "-m", "celery", "-A", "omni", "beat", "-l", "WARNING", "--pidfile="),
+        (*_celery(python), "beat", "-l", "WARNING", "--pidfile="),
         stops=2,
     )
     found = [
@@ -69,11 +69,25 @@ def programs(setting: Setting) -> list[Program]:
     return [program for program in found if all(any(PROJECT.glob(needed)) for needed in program.needs)]
 
 
+def _celery(python: str) -> tuple[str, ...]:
+    # Celery reminds root that it is root, at length and each time; in a container there is nobody else.
+    return (
+        python,
+        "-W",
+        "ignore:You're running the worker with superuser",
+        "-m",
+        "celery",
+        "-q",
+        "-A",
+        "omni",
+    )
+
+
 def _worker(name: str, queues: Iterable[str], python: str) -> Program:
     return Program(
         f"worker-{name}",
         (
-            *(python, "-m", "celery", "-A", "omni", "worker", "-l", "WARNING", "-n", f"{name}@%h"),
+            *(*_celery(python), "worker", "-l", "WARNING", "-n", f"{name}@%h"),
             *("-Q", ",".join(queues), "-c", "2", "-O", "fair", "--without-gossip", "--without-mingle"),
         ),
         stops=3,

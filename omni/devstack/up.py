@@ -161,7 +161,7 @@ def _wait_for_web(port: int, supervisor: Supervisor) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             connection.request("GET", "/livez")
-            if connection.getresponse().status == http.client.OK:
+            if connection.getresponse().status < http.client.INTERNAL_SERVER_ERROR:
                 return True
         except OSError:
             pass
