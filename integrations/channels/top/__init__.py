@@ -1,1 +1,0 @@
-"""Taobao and Tmall by the Taobao Open Platform (TOP)."""

@@ -1,0 +1,100 @@
+"""The platform's own numbers: how many units each SKU shows, and its price.
+
+Source: TOP documentation, skus.quantity.update (at most 20 SKUs of one item; type 1 absolute, 2 difference,
+never below zero) and item.sku.price.update (the item's price stays inside the range of its SKUs' prices).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .catalogue import Listing
+from .market import Market, Refused
+
+BATCH_MAX = 20
+
+
+def listings_of(market: Market, num_iid: int) -> list[Listing]:
+    found = [listing for listing in market.shelf if listing.num_iid == num_iid]
+    if not found:
+        raise Refused("isv.item-not-exist", f"item {num_iid} does not exist")
+    return found
+
+
+def find_sku(market: Market, *, sku_id: int | None = None, outer_sku_id: str | None = None) -> Listing:
+    for listing in market.shelf:
+        if sku_id == listing.sku_id or (outer_sku_id and outer_sku_id == listing.outer_sku_id):
+            return listing
+    raise Refused("isv.sku-not-exist", f"SKU {sku_id or outer_sku_id} does not exist")
+
+
+def update_quantities(
+    market: Market,
+    *,
+    num_iid: int,
+    wanted: Sequence[tuple[str, int]],
+    is_by_outer_id: bool,
+    is_difference: bool,
+) -> list[Listing]:
+    """All of them or none. A difference stops at zero; an absolute number below zero is refused."""
+    with market.writing():
+        listings = listings_of(market, num_iid)
+        known = {(each.outer_sku_id if is_by_outer_id else str(each.sku_id)): each for each in listings}
+        _check_quantities(known, wanted, is_difference)
+        for name, number in wanted:
+            listing = known[name]
+            set_quantity(market, listing, max(0, listing.quantity + number) if is_difference else number)
+        return [known[name] for name, _ in wanted]
+
+
+def _check_quantities(
+    known: Mapping[str, Listing], wanted: Sequence[tuple[str, int]], is_difference: bool
+) -> None:
+    if len(wanted) > BATCH_MAX:
+        raise Refused("isv.invalid-parameter:skuid_quantities", f"at most {BATCH_MAX} SKUs")
+    for name, number in wanted:
+        if name not in known:
+            raise Refused("isv.sku-not-exist", f"SKU {name} is not of this item")
+        if number < 0 and not is_difference:
+            raise Refused("isv.invalid-parameter:quantity", f"SKU {name}: {number} is below zero")
+
+
+def set_quantity(market: Market, listing: Listing, quantity: int) -> None:
+    listing.quantity = quantity
+    listing.updates += 1
+    listing.modified = int(market.clock())
+    market.mark("listing", listing.sku_id, listing)
+
+
+def update_price(
+    market: Market, *, num_iid: int, properties: str, outer_id: str, price: int | None, quantity: int | None
+) -> Listing:
+    with market.writing():
+        listing = _sku_by_properties(market, num_iid, properties, outer_id)
+        if price is not None and price < 1:
+            raise Refused("isv.invalid-parameter:price", "the price must be above zero")
+        if quantity is not None and quantity < 0:
+            raise Refused("isv.invalid-parameter:quantity", "below zero")
+        if price is not None:
+            listing.price = price
+        set_quantity(market, listing, listing.quantity if quantity is None else quantity)
+        return listing
+
+
+def check_item_price(
+    market: Market, *, num_iid: int, properties: str, price: int | None, item_price: int
+) -> None:
+    """Raises Refused when the item's price would lie outside the range of its SKUs' prices after this change."""
+    prices = [
+        price if price is not None and each.properties == properties else each.price
+        for each in listings_of(market, num_iid)
+    ]
+    if not min(prices) <= item_price <= max(prices):
+        raise Refused("isv.invalid-parameter:item_price", "outside the range of the SKUs' prices")
+
+
+def _sku_by_properties(market: Market, num_iid: int, properties: str, outer_id: str) -> Listing:
+    for listing in listings_of(market, num_iid):
+        if listing.properties == properties and outer_id in ("", listing.outer_sku_id):
+            return listing
+    raise Refused("isv.sku-not-exist", f"item {num_iid} has no SKU with properties {properties}")
