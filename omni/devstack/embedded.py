@@ -66,6 +66,19 @@ class Lease:
     def release(self) -> None:
         self.users.release()
 
+    def release_and_wait(self) -> bool:
+        """Release, and wait until the server has stopped; False when somebody else goes on using it."""
+        self.release()
+        since = time.monotonic()
+        while not is_stopped(self.place):
+            waited = time.monotonic() - since
+            # The keeper takes its exclusive lock the moment that nobody is left.
+            is_leaving = self.place.lock("users").is_held_by_another()
+            if waited > STOP_SECONDS_MAX or (waited > 0.5 and not is_leaving and not is_stopped(self.place)):
+                return False
+            time.sleep(0.02)
+        return True
+
 
 def lease_server(name: str, *, folder: Path, throwaway: bool = False) -> Lease:
     """Share the server `name` (postgres or valkey) of `folder`, starting it if it does not run.
@@ -100,14 +113,9 @@ def running_server(name: str, *, folder: Path) -> dict[str, object] | None:
     return None
 
 
-def wait_until_stopped(place: Place) -> bool:
-    """Wait until neither the server nor its keeper lives; False when they are still there after a minute."""
-    deadline = time.monotonic() + STOP_SECONDS_MAX
-    while time.monotonic() < deadline:
-        if not any(place.lock(name).is_held_by_another() for name in ("keeper", "server")):
-            return True
-        time.sleep(0.02)
-    return False
+def is_stopped(place: Place) -> bool:
+    """Whether neither the server nor its keeper lives."""
+    return not any(place.lock(name).is_held_by_another() for name in ("keeper", "server"))
 
 
 @contextlib.contextmanager
@@ -152,7 +160,7 @@ def use_throwaway_servers(
         for lease in leases:
             lease.release()
         for lease in leases:
-            wait_until_stopped(lease.place)
+            lease.release_and_wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,0 +1,1 @@
+"""Taobao and Tmall by the Taobao Open Platform (TOP)."""

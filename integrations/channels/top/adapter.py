@@ -1,0 +1,424 @@
+"""Taobao and Tmall for Omni: the adapter contract spoken through the Taobao Open Platform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+from integrations.channels.top.gateway import TopGateway
+from integrations.channels.top.paging import PAGE_SIZE, Page, read_whole_list, slice_period
+from integrations.channels.top.signing import SignMethod
+from integrations.channels.top.translate import translate_refund, translate_trade
+from integrations.contract import (
+    BadPayload,
+    Capabilities,
+    ChannelRejected,
+    ChannelUnavailable,
+    DispatchLine,
+    LineResult,
+    PriceLine,
+    RefundDraft,
+    StockLine,
+)
+from omni.kernel.http import HttpClient
+from omni.kernel.money import round_money
+from orders.draft import OrderDraft
+
+PULL_SLICE = timedelta(minutes=30)  # TOP takes up to a day and advises 30 minutes
+CREATED_SLICE = timedelta(days=1)
+STOCK_BATCH = 20
+UNAVAILABLE_IN_A_ROW_MAX = 3
+
+Push = Callable[[Sequence[Any]], None]
+
+LIST_FIELDS = "tid,modified"
+DETAIL_FIELDS = (
+    "tid,tid_str,type,status,step_trade_status,created,modified,pay_time,consign_time,end_time,payment,post_fee,"
+    "total_fee,discount_fee,adjust_fee,received_payment,seller_memo,seller_flag,buyer_message,buyer_nick,"
+    "buyer_open_uid,trade_from,promotion_details,orders,oaid,receiver_name,receiver_country,receiver_state,"
+    "receiver_city,receiver_district,receiver_town,receiver_address,receiver_zip,receiver_mobile,receiver_phone"
+)
+SHIPPED_FIELDS = "tid,status,orders"
+REFUND_FIELDS = (
+    "refund_id,tid,oid,status,refund_fee,total_fee,payment,good_status,has_good_return,refund_phase,refund_version,"
+    "dispute_type,order_status,outer_id,sku,num,reason,desc,company_name,sid,created,modified"
+)
+
+
+class TopAdapter:
+    """One shop on Taobao or Tmall.
+
+    Honesty level C: it has only ever talked to simulators written here, from Alibaba's public documents; no
+    call of it has been tested with Taobao.
+
+    `credentials`: app_key, secret, session. `settings`, all optional: sign_method (md5, hmac, hmac-sha256),
+    carrier_codes (our carrier code → TOP's company code), detail_threads (4), read_tries (4),
+    ban_wait_seconds_max (10).
+    """
+
+    capabilities = Capabilities(
+        honesty="C",
+        pull_window_max=timedelta(days=1),
+        pull_lag=timedelta(seconds=60),
+        pull_overlap=timedelta(minutes=10),
+        stock_basis="sellable",
+        stock_batch_max=STOCK_BATCH,
+        partial_ship=True,
+        refunds=True,
+        prices=True,
+        receiver="masked",
+    )
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        credentials: Mapping[str, str],
+        settings: Mapping[str, Any] | None = None,
+        http: HttpClient,
+    ) -> None:
+        settings = settings or {}
+        self._carrier_codes = cast("Mapping[str, str]", settings.get("carrier_codes") or {})
+        self._threads = int(settings.get("detail_threads", 4))
+        self._gateway = TopGateway(
+            base_url=base_url,
+            credentials=credentials,
+            http=http,
+            sign_method=cast("SignMethod", settings.get("sign_method", "md5")),
+            read_tries=int(settings.get("read_tries", 4)),
+            ban_wait_seconds_max=int(settings.get("ban_wait_seconds_max", 10)),
+        )
+
+    # --- orders in ---
+
+    def pull_orders(self, *, since: datetime, until: datetime) -> Iterator[list[OrderDraft | BadPayload]]:
+        """Every trade modified in [since, until] with its detail; again only if it changed meanwhile."""
+        told: dict[object, object] = {}
+        with self._detail_pool() as pool:
+            for start, end in slice_period(since=since, until=until, step=PULL_SLICE):
+                period = {"start_modified": start, "end_modified": end}
+                for rows in self._list("taobao.trades.sold.increment.get", "trade", LIST_FIELDS, period):
+                    if fresh := _take_untold(rows, told):
+                        yield list(pool.map(self._read_listed_trade, fresh))
+
+    def read_orders(self, *, outer_ids: Sequence[str]) -> list[OrderDraft | BadPayload]:
+        """The named trades as they are now; those that TOP does not know are left out."""
+        with self._detail_pool() as pool:
+            found = pool.map(self._read_trade, [tid for tid in outer_ids if tid.isascii() and tid.isdigit()])
+            return [draft for draft in found if draft is not None]
+
+    def list_order_ids(self, *, since: datetime, until: datetime) -> Iterator[list[str]]:
+        """The ids of the trades created in the period, which TOP tells for the last three months."""
+        for start, end in slice_period(since=since, until=until, step=CREATED_SLICE):
+            period = {"start_created": start, "end_created": end}
+            for rows in self._list("taobao.trades.sold.get", "trade", "tid", period):
+                if ids := [str(row["tid"]) for row in rows if row.get("tid")]:
+                    yield ids
+
+    def pull_refunds(self, *, since: datetime, until: datetime) -> Iterator[list[RefundDraft | BadPayload]]:
+        """Every refund case modified in [since, until]; the list has all fields, no detail is read."""
+        for start, end in slice_period(since=since, until=until, step=PULL_SLICE):
+            period = {"start_modified": start, "end_modified": end}
+            for rows in self._list(
+                "taobao.refunds.receive.get", "refund", REFUND_FIELDS, period, id_name="refund_id"
+            ):
+                if rows:
+                    yield [translate_refund(row) for row in rows]
+
+    @contextmanager
+    def _detail_pool(self) -> Iterator[ThreadPoolExecutor]:
+        pool = ThreadPoolExecutor(max_workers=self._threads, thread_name_prefix="top")
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _list(
+        self, method: str, name: str, fields: str, period: Mapping[str, str], *, id_name: str = "tid"
+    ) -> Iterator[list[dict[str, Any]]]:
+        def read_page(*, page_no: int, is_counting: bool) -> Page:
+            parameters = {**period, "fields": fields, "page_no": str(page_no), "page_size": str(PAGE_SIZE)}
+            if not is_counting:
+                parameters["use_has_next"] = "true"
+            return _read_page(self._gateway.read(method=method, parameters=parameters), name)
+
+        return read_whole_list(read_page=read_page, id_name=id_name)
+
+    def _read_listed_trade(self, row: Mapping[str, Any]) -> OrderDraft | BadPayload:
+        if not row.get("tid"):
+            return translate_trade(row)
+        outer_id = str(row["tid"])
+        return self._read_trade(outer_id) or BadPayload(
+            outer_id,
+            "detail_missing",
+            f"TOP lists trade {outer_id} without a detail: look for it in the shop, read it again.",
+            row,
+        )
+
+    def _read_trade(self, outer_id: str) -> OrderDraft | BadPayload | None:
+        try:
+            trade = self._read_detail(outer_id, DETAIL_FIELDS)
+        except ChannelRejected as refused:
+            if refused.is_auth:
+                raise
+            if _is_unknown_trade(refused):
+                return None
+            return BadPayload(
+                outer_id,
+                "detail_refused",
+                f"TOP refused the detail of trade {outer_id}: {refused.detail}. Mend that, read it again.",
+                {"tid": outer_id},
+            )
+        return translate_trade(trade)
+
+    def _read_detail(self, outer_id: str, fields: str) -> dict[str, Any]:
+        answer = self._gateway.read(
+            method="taobao.trade.fullinfo.get",
+            parameters={"fields": fields, "tid": outer_id, "include_oaid": "true"},
+        )
+        trade = answer.get("trade")
+        if not isinstance(trade, dict):
+            raise ChannelUnavailable(f"the detail of trade {outer_id} came without a trade")
+        return cast("dict[str, Any]", trade)
+
+    # --- stock and prices out ---
+
+    def push_stock(self, *, lines: Sequence[StockLine]) -> list[LineResult]:
+        """Absolute quantities, up to 20 SKUs of one item a call; a refused batch is halved until the bad
+        SKU is alone.
+
+        Repeating a lost call is harmless, so a line whose answer got lost is simply `not ok` and tried again.
+        """
+        return self._push_by_item(lines, self._set_stock)
+
+    def push_prices(self, *, lines: Sequence[PriceLine]) -> list[LineResult]:
+        """Prices in yuan, by `tmall.item.price.update`, under the same rules as the stock."""
+        return self._push_by_item(lines, self._set_prices)
+
+    def _push_by_item(self, lines: Sequence[Any], push: Push) -> list[LineResult]:
+        results: dict[int, LineResult] = {}
+        sound = []
+        for place, line in enumerate(lines):
+            if refusal := _refuse_line(line):
+                results[place] = refusal
+            else:
+                sound.append((place, line))
+        failures = 0
+        for batch in _batches_by_item(sound):
+            answers = self._push_or_halve(batch, push)
+            results.update(answers)
+            is_cut = all(answer.code == "throttled" for answer in answers.values())
+            failures = failures + 1 if all(_is_later(answer) for answer in answers.values()) else 0
+            if is_cut or failures >= UNAVAILABLE_IN_A_ROW_MAX:
+                # the rest would only burn the quota, or wait for one time-out after another
+                break
+        return [results.get(place) or _postpone(line, results) for place, line in enumerate(lines)]
+
+    def _push_or_halve(self, batch: Sequence[tuple[int, Any]], push: Push) -> dict[int, LineResult]:
+        try:
+            push([line for _, line in batch])
+        except ChannelUnavailable as later:
+            return {place: _later(line.key, later) for place, line in batch}
+        except ChannelRejected as refused:
+            if refused.is_auth:
+                raise
+            if len(batch) == 1:
+                place, line = batch[0]
+                return {place: _never(line.key, refused)}
+            middle = len(batch) // 2
+            return self._push_or_halve(batch[:middle], push) | self._push_or_halve(batch[middle:], push)
+        return {place: LineResult(line.key, ok=True) for place, line in batch}
+
+    def _set_stock(self, lines: Sequence[StockLine]) -> None:
+        first = lines[0]
+        # TOP refuses a negative absolute number; nothing to sell is 0
+        quantities = [max(line.quantity, 0) for line in lines]
+        if not first.outer_sku_id:
+            # an item that is sold without SKUs
+            self._gateway.write(
+                method="taobao.item.quantity.update",
+                parameters={"num_iid": first.outer_item_id, "quantity": str(quantities[0]), "type": "1"},
+            )
+            return
+        pairs = zip(lines, quantities, strict=True)
+        self._gateway.write(
+            method="taobao.skus.quantity.update",
+            parameters={
+                "num_iid": first.outer_item_id,
+                "skuid_quantities": ";".join(f"{line.outer_sku_id}:{number}" for line, number in pairs),
+                "type": "1",
+            },
+        )
+
+    def _set_prices(self, lines: Sequence[PriceLine]) -> None:
+        first = lines[0]
+        parameters = {"item_id": first.outer_item_id}
+        if not first.outer_sku_id:
+            parameters["item_price"] = _yuan(first.price)
+        else:
+            prices = [{"sku_id": line.outer_sku_id, "price": _yuan(line.price)} for line in lines]
+            parameters["sku_prices"] = json.dumps(prices, separators=(",", ":"))
+        self._gateway.write(method="tmall.item.price.update", parameters=parameters)
+
+    # --- parcels out ---
+
+    def push_dispatch(self, *, lines: Sequence[DispatchLine]) -> list[LineResult]:
+        """Tell which trade, or which of its lines, left in which parcel (`taobao.logistics.offline.send`).
+
+        TOP does not know a parcel that was told twice: after a refusal or a lost answer the trade is read
+        back, and lines that carry our number are `ok`. TOP knows one number per trade line: a second parcel
+        of the same line is refused.
+        """
+        by_order: dict[str, list[tuple[int, DispatchLine]]] = {}
+        for place, line in enumerate(lines):
+            by_order.setdefault(line.outer_id, []).append((place, line))
+        results: dict[int, LineResult] = {}
+        with self._detail_pool() as pool:
+            for told in pool.map(self._dispatch_order, by_order.values()):
+                results.update(told)
+        return [results[place] for place in range(len(lines))]
+
+    def _dispatch_order(self, parcels: Sequence[tuple[int, DispatchLine]]) -> dict[int, LineResult]:
+        return {place: self._dispatch(line) for place, line in parcels}
+
+    def _dispatch(self, line: DispatchLine) -> LineResult:
+        if not line.tracking_no or not line.carrier_code or not (line.is_whole_order or line.outer_line_ids):
+            return LineResult(
+                line.key, ok=False, code="parcel_incomplete", is_final=True,
+                detail="TOP wants a carrier, a tracking number and the lines in the parcel.",
+            )  # fmt: skip
+        try:
+            self._send_offline(line)
+        except (ChannelUnavailable, ChannelRejected) as failed:
+            return self._settle_dispatch(line, failed)
+        return LineResult(line.key, ok=True)
+
+    def _settle_dispatch(
+        self, line: DispatchLine, failed: ChannelUnavailable | ChannelRejected
+    ) -> LineResult:
+        """A lost answer may have been a yes, a refusal may mean that it was told before: ask."""
+        if isinstance(failed, ChannelRejected) and failed.is_auth:
+            raise failed
+        if isinstance(failed, ChannelUnavailable) and not failed.is_unknown_outcome:
+            return _later(line.key, failed)
+        try:
+            if self._has_parcel(line):
+                return LineResult(line.key, ok=True, code="read_back")
+        except ChannelUnavailable as later:
+            return _later(line.key, later)
+        if isinstance(failed, ChannelUnavailable):
+            return _later(line.key, failed)
+        return _never(line.key, failed)
+
+    def _send_offline(self, line: DispatchLine) -> None:
+        parameters = {
+            "tid": line.outer_id,
+            "out_sid": line.tracking_no,
+            "company_code": self._carrier_codes.get(line.carrier_code, line.carrier_code),
+        }
+        if not line.is_whole_order:
+            parameters |= {"is_split": "1", "sub_tid": ",".join(line.outer_line_ids)}
+        answer = self._gateway.write(method="taobao.logistics.offline.send", parameters=parameters)
+        shipping = answer.get("shipping")
+        if not isinstance(shipping, dict) or not shipping.get("is_success"):
+            raise ChannelUnavailable("TOP did not say that the parcel is booked", is_unknown_outcome=True)
+
+    def _has_parcel(self, line: DispatchLine) -> bool:
+        """Whether the lines on TOP carry our number already."""
+        try:
+            trade = self._read_detail(line.outer_id, SHIPPED_FIELDS)
+        except ChannelRejected as refused:
+            if refused.is_auth:
+                raise
+            return False
+        numbers = {str(row.get("oid")): row.get("invoice_no") for row in _rows(trade.get("orders"), "order")}
+        wanted = numbers if line.is_whole_order else line.outer_line_ids
+        return bool(wanted) and all(numbers.get(oid) == line.tracking_no for oid in wanted)
+
+
+# --- reading answers ---
+
+
+def _read_page(answer: Mapping[str, Any], name: str) -> Page:
+    total = answer.get("total_results")
+    return Page(
+        rows=_rows(answer.get(f"{name}s"), name),
+        total=int(total) if total is not None else None,
+        has_next=answer.get("has_next") in (True, "true"),
+    )
+
+
+def _rows(wrapped: object, name: str) -> list[dict[str, Any]]:
+    """The rows of `{"trades": {"trade": […]}}`; an empty list has no key, at either level."""
+    found = wrapped.get(name) if isinstance(wrapped, Mapping) else None
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def _take_untold(rows: Sequence[dict[str, Any]], told: dict[object, object]) -> list[dict[str, Any]]:
+    fresh = []
+    for row in rows:
+        tid, modified = row.get("tid"), row.get("modified") or ""
+        if tid is None or tid not in told or told[tid] != modified:
+            told[tid] = modified
+            fresh.append(row)
+    return fresh
+
+
+def _is_unknown_trade(refused: ChannelRejected) -> bool:
+    return "trade-not-exist" in refused.code or "trade-not-found" in refused.code
+
+
+# --- lines of a push ---
+
+
+def _refuse_line(line: StockLine | PriceLine) -> LineResult | None:
+    if not line.outer_item_id:
+        return LineResult(
+            line.key, ok=False, code="no_item", is_final=True, detail="The listing has no item id (num_iid)."
+        )
+    if isinstance(line, PriceLine) and (line.currency != "CNY" or line.price <= 0):
+        return LineResult(
+            line.key, ok=False, code="bad_price", is_final=True,
+            detail=f"TOP takes prices above zero in CNY, not {line.price} {line.currency}.",
+        )  # fmt: skip
+    return None
+
+
+def _batches_by_item(lines: Sequence[tuple[int, Any]]) -> Iterator[Sequence[tuple[int, Any]]]:
+    groups: dict[tuple[str, bool], list[tuple[int, Any]]] = {}
+    for place, line in lines:
+        groups.setdefault((line.outer_item_id, bool(line.outer_sku_id)), []).append((place, line))
+    for (_, is_sku), group in groups.items():
+        size = STOCK_BATCH if is_sku else 1
+        for start in range(0, len(group), size):
+            yield group[start : start + size]
+
+
+def _yuan(price: Decimal) -> str:
+    return f"{round_money(price):.2f}"
+
+
+def _later(key: int, later: ChannelUnavailable) -> LineResult:
+    code = "throttled" if later.is_throttled else "unavailable"
+    return LineResult(key, ok=False, code=code, detail=later.detail, retry_seconds=later.retry_seconds)
+
+
+def _never(key: int, refused: ChannelRejected) -> LineResult:
+    return LineResult(key, ok=False, code=refused.code, detail=refused.detail, is_final=True)
+
+
+def _is_later(result: LineResult) -> bool:
+    return not result.ok and not result.is_final
+
+
+def _postpone(line: StockLine | PriceLine, results: Mapping[int, LineResult]) -> LineResult:
+    waits = [result.retry_seconds for result in results.values() if result.retry_seconds]
+    return LineResult(
+        line.key, ok=False, code="postponed", retry_seconds=max(waits, default=None),
+        detail="Not asked: the platform did not take the lines before it.",
+    )  # fmt: skip
