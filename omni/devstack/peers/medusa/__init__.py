@@ -1,0 +1,1 @@
+"""The real Medusa 2 as the brand's own web shop, with a PostgreSQL of its own."""
