@@ -36,7 +36,9 @@ def main() -> int:
         choices=["install", "start", "status", "stop", "reset"],
         help="start (the default) installs first; reset removes the shop's data and keeps its packages",
     )
-    parser.add_argument("--catalogue", type=Path, default=HERE / "catalogue.json", help="what the shop sells, as JSON")
+    parser.add_argument(
+        "--catalogue", type=Path, default=HERE / "catalogue.json", help="what the shop sells, as JSON"
+    )
     parser.add_argument("--port", type=int, default=None, help="port on loopback; default: a free one")
     asked = parser.parse_args()
     home = find_home()
@@ -59,7 +61,9 @@ def _obey(asked: argparse.Namespace, *, home: Home) -> int:
         return 0
     if asked.command == "status":
         running = read_running(home=home)
-        print(json.dumps(_describe(home=home, running=running) if running else {"is_running": False}, indent=2))
+        print(
+            json.dumps(_describe(home=home, running=running) if running else {"is_running": False}, indent=2)
+        )
         return 0 if running else 1
     if asked.command == "reset":
         remove_data(home=home)

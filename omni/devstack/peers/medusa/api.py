@@ -32,7 +32,9 @@ class Api:
         self.headers = dict(headers or {})
 
     def get(self, path: str, **query: Any) -> Json:
-        return self._send(method="GET", path=path + ("?" + urllib.parse.urlencode(query, doseq=True) if query else ""))
+        return self._send(
+            method="GET", path=path + ("?" + urllib.parse.urlencode(query, doseq=True) if query else "")
+        )
 
     def post(self, path: str, body: Json | None = None) -> Json:
         return self._send(method="POST", path=path, body={} if body is None else body)
@@ -60,7 +62,9 @@ class Api:
 
 def open_admin(*, base_url: str, email: str, password: str) -> Api:
     """The admin interface, signed in."""
-    token = Api(base_url=base_url).post("/auth/user/emailpass", {"email": email, "password": password})["token"]
+    token = Api(base_url=base_url).post("/auth/user/emailpass", {"email": email, "password": password})[
+        "token"
+    ]
     return Api(base_url=base_url, headers={"Authorization": f"Bearer {token}"})
 
 

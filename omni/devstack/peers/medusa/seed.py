@@ -106,7 +106,9 @@ def _shipping_profile(admin: Api) -> str:
 
 def _shipping_option(admin: Api, *, location_id: str, profile_id: str) -> None:
     path = f"/admin/stock-locations/{location_id}"
-    fields = "*fulfillment_sets,*fulfillment_sets.service_zones,*fulfillment_sets.service_zones.shipping_options"
+    fields = (
+        "*fulfillment_sets,*fulfillment_sets.service_zones,*fulfillment_sets.service_zones.shipping_options"
+    )
 
     def ships_from() -> list[Json]:
         rows: list[Json] = admin.get(path, fields=fields)["stock_location"].get("fulfillment_sets") or []

