@@ -74,9 +74,8 @@ def _obey(asked: argparse.Namespace, *, home: Home) -> int:
 
 def _start(*, home: Home, catalogue: Path, port: int | None) -> dict[str, Any]:
     began = time.monotonic()
-    say("Medusa: installing its packages from the npm registry (a minute or two the first time)")
     install_packages(home=home)
-    say(f"Medusa: starting ({time.monotonic() - began:.0f} s)")
+    say("Medusa: starting")
     running = start_servers(home=home, port=port)
     say(f"Medusa: filling the shop ({time.monotonic() - began:.0f} s)")
     admin = open_admin(base_url=running["base_url"], email=running["email"], password=running["password"])
