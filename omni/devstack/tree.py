@@ -1,0 +1,43 @@
+"""Look over the whole tree for words that would tie it to one registry or to one machine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from omni.devstack.home import PROJECT
+
+# Package registries by the shape of their names, and folders that exist on one machine only.
+FORBIDDEN = {
+    "a package registry": re.compile(
+        r"\b(?:registry\.[\w-]+|pypi|npmjs|pythonhosted|crates)\.(?:org|com|io)\b"
+    ),
+    "a folder of one machine": re.compile(r"(?<![\w.~}-])/(?:root|work|Users/\w+|home/(?!omni\b)\w+)/\w"),
+}
+BINARY_SUFFIXES = {".png", ".jpg", ".ico", ".woff2", ".gz", ".xlsx", ".mo"}
+
+
+def tree_faults() -> list[str]:
+    """Every line of a committed text file that names a registry or a folder of one machine."""
+    faults = []
+    for path in tracked_files():
+        if path.suffix in BINARY_SUFFIXES:
+            continue
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
+            faults += [
+                f"{path.relative_to(PROJECT)}:{number}: names {what}: {found.group()}"
+                for what, pattern in FORBIDDEN.items()
+                if (found := pattern.search(line))
+            ]
+    return faults
+
+
+def tracked_files() -> list[Path]:
+    """The files that git knows, or would know: neither ignored nor deleted. Without git, none."""
+    words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(words, cwd=PROJECT, capture_output=True, check=True).stdout.decode()
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [path for name in listed.split("\0") if name and (path := PROJECT / name).is_file()]
