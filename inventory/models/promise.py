@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from inventory.models.network import Location, LocationGroup
-from inventory.models.stock import StockPool
+from inventory.models.stock import StockLevel, StockPool
 from products.models import Shop, Sku
 
 
@@ -15,7 +15,9 @@ class Reservation(models.Model):
     """Units of one pool promised to one order line. A line that draws from two pools or locations has two
     parts.
 
-    held → committed (a location is taken) → shipped; or released from held or committed.
+    held → committed (a location is taken) → shipped; or released from held or committed. Whoever changes one
+    holds the lock of its pool. `level` is the stock level whose `committed` counts it: it tells owners apart
+    that lie at one location.
     """
 
     class State(models.TextChoices):
@@ -28,11 +30,19 @@ class Reservation(models.Model):
 
     line_key = models.UUIDField(_("line key"))
     part = models.PositiveSmallIntegerField(_("part"), default=0, db_default=0)
-    pool = models.ForeignKey(StockPool, models.PROTECT, related_name="+", verbose_name=_("pool"))
-    sku = models.ForeignKey(Sku, models.PROTECT, related_name="+", verbose_name=_("SKU"))
-    shop = models.ForeignKey(Shop, models.PROTECT, null=True, related_name="+", verbose_name=_("shop"))
+    # Not indexed one by one: the two indexes below answer all questions, and each more costs every promise.
+    pool = models.ForeignKey(
+        StockPool, models.PROTECT, related_name="+", verbose_name=_("pool"), db_index=False
+    )
+    sku = models.ForeignKey(Sku, models.PROTECT, related_name="+", verbose_name=_("SKU"), db_index=False)
+    shop = models.ForeignKey(
+        Shop, models.PROTECT, null=True, related_name="+", verbose_name=_("shop"), db_index=False
+    )
     location = models.ForeignKey(
-        Location, models.PROTECT, null=True, related_name="+", verbose_name=_("location")
+        Location, models.PROTECT, null=True, related_name="+", verbose_name=_("location"), db_index=False
+    )
+    level = models.ForeignKey(
+        StockLevel, models.PROTECT, null=True, related_name="+", verbose_name=_("stock level"), db_index=False
     )
     quantity = models.PositiveIntegerField(_("quantity"))
     state = models.CharField(_("state"), max_length=10, choices=State.choices, db_default=State.HELD)
@@ -47,7 +57,8 @@ class Reservation(models.Model):
             models.UniqueConstraint(fields=["line_key", "part"], name="a_line_holds_each_part_once"),
             models.CheckConstraint(condition=models.Q(quantity__gt=0), name="a_reservation_holds_something"),
             models.CheckConstraint(
-                condition=~models.Q(state="committed") | models.Q(location__isnull=False),
+                condition=~models.Q(state="committed")
+                | models.Q(location__isnull=False, level__isnull=False),
                 name="what_is_committed_is_at_a_location",
             ),
         ]

@@ -102,7 +102,8 @@ class StockPool(models.Model):
 class ShopPool(models.Model):
     """From which pools a shop may draw, in which order, and which part of a shared pool it publishes.
 
-    A row names pools by group, kind and label for every SKU, or for one. The ratios of several shops over the
+    A row names pools by group, kind and label for every SKU, or for one. A SKU with rows of its own in a shop
+    uses those alone: so a shop can be kept to its quota. The ratios of several shops over the
     same shared pool may add up to more than 1: reservation, not publication, keeps the promise.
     """
 
@@ -136,6 +137,7 @@ class ShopPool(models.Model):
                 name="nobody_sells_safety_or_revoking_stock",
             ),
         ]
+        indexes = [models.Index(fields=["shop", "sku"], name="shop_pool_by_shop_and_sku")]
 
     def __str__(self) -> str:
         return f"{self.shop_id} ← {self.kind}"

@@ -1,0 +1,59 @@
+"""Write the stock ledger, and mark the SKUs whose sellable stock may have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from inventory.models.ledger import Account, MovementKind
+from omni.kernel import doorbell
+from omni.kernel.sql import execute
+
+PLAN_PUBLISHED = "inventory.tasks.plan_published"
+FILL_SHORTAGES = "inventory.tasks.fill_open_shortages"
+
+
+class Movement(NamedTuple):
+    """`quantity` units of a SKU from one account to another; ids are those of the level or pool, else 0."""
+
+    sku_id: int
+    quantity: int
+    from_account: Account
+    from_id: int
+    to_account: Account
+    to_id: int
+    line_key: UUID | None = None
+
+
+INSERT_MOVEMENTS = """
+    INSERT INTO inventory_stockmovement
+        (sku_id, quantity, from_account, from_id, to_account, to_id, line_key, kind, document, at, by)
+    SELECT v.*, %s, %s, %s, %s
+    FROM unnest(%s::bigint[], %s::int[], %s::smallint[], %s::bigint[], %s::smallint[], %s::bigint[], %s::uuid[]) v
+"""
+
+INSERT_CHANGES = """
+    INSERT INTO inventory_stockchange (sku_id) SELECT DISTINCT * FROM unnest(%s::bigint[])
+"""
+
+
+def record_movements(
+    movements: Sequence[Movement], *, kind: MovementKind, at: datetime, by: str, document: str = ""
+) -> None:
+    """Append to the ledger, in the transaction that changes the counters. Movements of nothing are left out."""
+    moving = [movement for movement in movements if movement.quantity]
+    if moving:
+        columns = [list(column) for column in zip(*moving, strict=True)]
+        columns[2] = [int(account) for account in columns[2]]
+        columns[4] = [int(account) for account in columns[4]]
+        execute(INSERT_MOVEMENTS, [kind.value, document, at, by, *columns])
+
+
+def mark_changed(sku_ids: Iterable[int]) -> None:
+    """The sellable stock of these SKUs may have changed: the planner looks at them after the commit."""
+    ids = list(sku_ids)
+    if ids:
+        execute(INSERT_CHANGES, [ids])
+        doorbell.ring_after_commit(PLAN_PUBLISHED)
