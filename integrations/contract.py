@@ -303,6 +303,7 @@ class StockChangeNotice:
     quantity: int
     reason: str
     happened_at: datetime | None
+    inventory_type: str = "ZP"  # ZP good, CC defective, …: only good units are sellable
 
 
 WarehouseNotice = DeliveryNotice | ProgressNotice | StockChangeNotice

@@ -39,8 +39,8 @@ def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main() -> int:
-    options = read_options()
+def main(arguments: list[str] | None = None) -> int:
+    options = read_options(arguments)
     if options.list_faults:
         return _list_faults()
     try:
