@@ -42,12 +42,12 @@ def ensure_venv(*, dev: bool, say: Callable[[str], None] = print) -> Path:
         )
     files = [PROJECT / LOCKS["runtime"], *([PROJECT / LOCKS["dev"]] if dev else [])]
     stamps = {path: FOLDER / f".{path.name}.sha256" for path in files}
-    if PYTHON.exists() and all(_is_fresh(path, stamp) for path, stamp in stamps.items()):
+    if _is_complete() and all(_is_fresh(path, stamp) for path, stamp in stamps.items()):
         return PYTHON
     lock = Lock(PROJECT / ".venv.lock")
     lock.acquire()
     try:
-        if not PYTHON.exists():
+        if not _is_complete():
             say(f"creating {FOLDER.name} with Python {sys.version.split()[0]}")
             _create_venv(say)
         stale = [path for path, stamp in stamps.items() if not _is_fresh(path, stamp)]
@@ -59,6 +59,11 @@ def ensure_venv(*, dev: bool, say: Callable[[str], None] = print) -> Path:
     finally:
         lock.release()
     return PYTHON
+
+
+def _is_complete() -> bool:
+    # A venv that was cut short while it was made has a python, but no pip yet.
+    return PYTHON.exists() and any(FOLDER.glob("lib/python*/site-packages/pip"))
 
 
 def _is_fresh(path: Path, stamp: Path) -> bool:
@@ -79,7 +84,7 @@ def _install(files: list[Path]) -> None:
 
 
 def _create_venv(say: Callable[[str], None]) -> None:
-    if _has_module("ensurepip") and _run(sys.executable, "-m", "venv", str(FOLDER)):
+    if _has_module("ensurepip") and _run(sys.executable, "-m", "venv", "--clear", str(FOLDER)):
         return
     # Debian ships python3 without ensurepip; so does many a container.
     if not _run(sys.executable, "-m", "venv", "--without-pip", "--clear", str(FOLDER)):
