@@ -551,6 +551,7 @@ def test_a_key_is_short_whatever_the_other_side_sends() -> None:
     [
         lambda query, body: (query | {"sign": "0" * 32}, body),
         lambda query, body: (query | {"sign": "假"}, body),
+        lambda query, body: (query | {"customerId": "\udcff"}, body),
         lambda query, body: ({name: value for name, value in query.items() if name != "sign"}, body),
         lambda query, body: (query | {"customerId": "other"}, body),
         lambda query, body: (query | {"sign_method": "none"}, body),
@@ -567,6 +568,15 @@ def test_a_call_that_is_not_signed_with_our_secret_is_refused(forge: Callable[..
 
     with pytest.raises(BadSignature):
         read_callback(query=forged_query, body=forged_body, secret=SECRET)
+
+
+def test_a_document_of_any_depth_is_read() -> None:
+    remark = "<remark>" * 100_000 + "</remark>" * 100_000
+    body = CONFIRM.replace("<outBizCode>BIZ-1</outBizCode>", remark)
+
+    (notice,) = receive("deliveryorder.confirm", body)
+
+    assert notice.event_key.startswith("deliveryorder.confirm:FO-1:")
 
 
 def test_an_empty_secret_signs_nothing() -> None:

@@ -215,6 +215,13 @@ def test_an_unknown_method_and_a_clock_that_is_eleven_minutes_off_are_refused(pl
     assert "time" in platform.call("taobao.time.get", timestamp=platform.china_time(-540))
 
 
+def test_the_milliseconds_of_tops_own_kit_are_a_time_too(platform: Platform) -> None:
+    now = int(time.time() * 1000)
+
+    assert "time" in platform.call("taobao.time.get", timestamp=now)
+    assert platform.call("taobao.time.get", timestamp=now - 660_000)["code"] == 31
+
+
 # --- lists ------------------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ def sign_call(*, query: Mapping[str, str], body: bytes, secret: str) -> str:
     """`query` holds raw values, not their URL encoding; `sign` and empty values are left out."""
     named = sorted((name, value) for name, value in query.items() if value and name != "sign")
     text = "".join(name + value for name, value in named)
-    content = secret.encode() + text.encode() + body + secret.encode()
+    content = secret.encode() + text.encode("utf-8", "surrogatepass") + body + secret.encode()
     # md5 is what the protocol asks for; it is no choice of ours
     return hashlib.md5(content, usedforsecurity=False).hexdigest().upper()
 

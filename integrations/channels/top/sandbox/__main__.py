@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sqlite3
 import sys
 import threading
 from pathlib import Path
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _list_faults()
     try:
         server, market, pacemaker = build(options)
-    except (BadCatalogue, UnknownFault, ValueError) as wrong:
+    except (BadCatalogue, UnknownFault, ValueError, OSError, sqlite3.Error) as wrong:
         sys.stderr.write(f"the sandbox cannot start: {type(wrong).__name__}: {wrong}\n")
         return 2
     for name in (signal.SIGTERM, signal.SIGINT):

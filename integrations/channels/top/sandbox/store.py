@@ -17,6 +17,8 @@ Record = tuple[str, int, Any]  # kind, id, a dataclass or a plain value
 
 class Store:
     def __init__(self, path: Path | None) -> None:
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(
             str(path) if path else ":memory:", isolation_level=None, check_same_thread=False
         )
