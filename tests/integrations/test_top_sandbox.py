@@ -71,9 +71,9 @@ class Platform:
             parameters["sign"] = hashlib.md5(text.encode()).hexdigest().upper()  # noqa: S324
         query = urlencode({name: parameters.pop(name) for name in in_query})
         address = f"{self.address}/router/rest?{query}"
-        request = Request(address, data=urlencode(parameters).encode(), method="POST")  # noqa: S310
+        request = Request(address, data=urlencode(parameters).encode(), method="POST")
         try:
-            with urlopen(request, timeout=5) as answer:  # noqa: S310
+            with urlopen(request, timeout=5) as answer:
                 return answer.status, answer.read()
         except HTTPError as error:
             return error.code, error.read()
@@ -86,15 +86,15 @@ class Platform:
         return dict(told)
 
     def control(self, name: str, **body: Any) -> dict[str, Any]:
-        request = Request(f"{self.address}/_control/{name}", data=json.dumps(body).encode(), method="POST")  # noqa: S310
+        request = Request(f"{self.address}/_control/{name}", data=json.dumps(body).encode(), method="POST")
         try:
-            with urlopen(request, timeout=30) as answer:  # noqa: S310
+            with urlopen(request, timeout=30) as answer:
                 return dict(json.loads(answer.read()))
         except HTTPError as error:
             return dict(json.loads(error.read())) | {"http": error.code}
 
     def truth(self) -> dict[str, Any]:
-        with urlopen(f"{self.address}/_control/truth", timeout=10) as answer:  # noqa: S310
+        with urlopen(f"{self.address}/_control/truth", timeout=10) as answer:
             return dict(json.loads(answer.read()))
 
     def place(self, *, num: int = 1, lines: int = 1, **more: Any) -> dict[str, Any]:
@@ -551,7 +551,7 @@ def test_the_state_outlives_a_kill_and_the_sequence_goes_on(tmp_path: Path) -> N
     catalogue.write_text(json.dumps([entry | {"quantity": 5}, entry | {"sku_id": "12", "quantity": 8}]))
     process, address = start_process(arguments)
     after = post(address, "orders", {"count": 1, "plain": True})["tids"]
-    with urlopen(f"{address}/_control/truth", timeout=5) as answer:  # noqa: S310
+    with urlopen(f"{address}/_control/truth", timeout=5) as answer:
         truth = json.loads(answer.read())
     asked_to_stop = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -569,14 +569,14 @@ def test_the_state_outlives_a_kill_and_the_sequence_goes_on(tmp_path: Path) -> N
 
 def start_process(arguments: list[str]) -> tuple[subprocess.Popen[str], str]:
     command = [sys.executable, "-m", "integrations.channels.top.sandbox", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return process, process.stdout.readline().split()[-1].removesuffix("/router/rest")
 
 
 def post(address: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = Request(f"{address}/_control/{name}", data=json.dumps(body).encode(), method="POST")  # noqa: S310
-    with urlopen(request, timeout=10) as answer:  # noqa: S310
+    request = Request(f"{address}/_control/{name}", data=json.dumps(body).encode(), method="POST")
+    with urlopen(request, timeout=10) as answer:
         return dict(json.loads(answer.read()))
 
 
@@ -784,7 +784,7 @@ def test_an_empty_list_is_missing_and_receivers_are_masked_unless_switched_off(p
 
 def test_the_page_for_people_has_no_script_and_the_control_plane_resets(platform: Platform) -> None:
     tid = platform.place()["tid"]
-    with urlopen(platform.address, timeout=5) as answer:  # noqa: S310
+    with urlopen(platform.address, timeout=5) as answer:
         page = answer.read().decode()
 
     platform.control("reset")
