@@ -27,11 +27,10 @@ from integrations.contract import (
     ChannelUnavailable,
     DispatchLine,
     PriceLine,
-    RefundDraft,
     StockLine,
 )
 from omni.kernel.http import HttpClient
-from orders.draft import OrderDraft
+from orders.draft import OrderDraft, RefundDraft
 
 FIXTURES = Path(integrations.channels.top.__file__).parent / "fixtures"
 SINCE = datetime(2026, 3, 1, 2, 0, 0, tzinfo=UTC)
@@ -595,19 +594,74 @@ def test_a_push_against_a_dead_server_gives_up_after_three_batches(top: Stub, ad
     assert len(top.calls) == 3
 
 
-def test_prices_go_out_in_yuan_and_foreign_money_is_refused(top: Stub, adapter: TopAdapter) -> None:
-    top.handlers["tmall.item.price.update"] = lambda _: {"price_update_result": "ok"}
+class PriceTags:
+    """An item with two SKUs; TOP wants the item's own price inside the range of theirs."""
+
+    def __init__(self, stub: Stub) -> None:
+        self.prices = {"1:1": Decimal("50.00"), "1:2": Decimal("80.00")}
+        stub.handlers["taobao.item.skus.get"] = self.read
+        stub.handlers["taobao.item.sku.price.update"] = self.write
+
+    def read(self, call: Call) -> dict[str, Any]:
+        rows = [
+            {"sku_id": 501 + n, "properties": name, "price": str(price)}
+            for n, (name, price) in enumerate(self.prices.items())
+        ]
+        return {"skus": {"sku": rows}}
+
+    def write(self, call: Call) -> dict[str, Any]:
+        wanted = self.prices | {call["properties"]: Decimal(call["price"])}
+        if not min(wanted.values()) <= Decimal(call["item_price"]) <= max(wanted.values()):
+            return error(15, "isv.item-price-out-of-range")
+        self.prices = wanted
+        return {"sku": {"num_iid": call["num_iid"]}}
+
+
+def test_prices_go_out_sku_by_sku_and_the_price_of_the_item_stays_in_their_range(
+    top: Stub, adapter: TopAdapter
+) -> None:
+    tags = PriceTags(top)
     lines = [
         PriceLine(1, "600", "501", "A", Decimal("99.9"), "CNY"),
-        PriceLine(2, "600", "502", "B", Decimal("10"), "USD"),
-        PriceLine(3, "601", "", "C", Decimal("12.345"), "CNY"),
+        PriceLine(2, "600", "502", "B", Decimal("12.345"), "CNY"),
     ]
 
     results = adapter.push_prices(lines=lines)
 
-    assert [(result.ok, result.code) for result in results] == [(True, ""), (False, "bad_price"), (True, "")]
-    assert json.loads(top.calls[0]["sku_prices"]) == [{"sku_id": "501", "price": "99.90"}]
-    assert top.calls[1]["item_price"] == "12.35"
+    assert [(result.key, result.ok) for result in results] == [(1, True), (2, True)]
+    assert tags.prices == {"1:1": Decimal("99.90"), "1:2": Decimal("12.35")}
+    assert len(top.called("taobao.item.skus.get")) == 1
+
+
+def test_a_price_in_foreign_money_or_of_a_deleted_sku_is_refused_alone(
+    top: Stub, adapter: TopAdapter
+) -> None:
+    tags = PriceTags(top)
+    lines = [
+        PriceLine(1, "600", "501", "A", Decimal("10"), "USD"),
+        PriceLine(2, "600", "599", "B", Decimal("10"), "CNY"),
+        PriceLine(3, "600", "502", "C", Decimal("70"), "CNY"),
+    ]
+
+    results = adapter.push_prices(lines=lines)
+
+    assert [(result.ok, result.code) for result in results] == [
+        (False, "bad_price"),
+        (False, "no_sku"),
+        (True, ""),
+    ]
+    assert results[0].is_final
+    assert results[1].is_final
+    assert tags.prices == {"1:1": Decimal("50.00"), "1:2": Decimal("70.00")}
+
+
+def test_an_item_without_skus_has_one_price(top: Stub, adapter: TopAdapter) -> None:
+    top.handlers["tmall.item.price.update"] = lambda _: {"price_update_result": "ok"}
+
+    [result] = adapter.push_prices(lines=[PriceLine(1, "601", "", "C", Decimal("12.5"), "CNY")])
+
+    assert result.ok
+    assert (top.calls[0]["item_id"], top.calls[0]["item_price"]) == ("601", "12.50")
 
 
 # --- parcels ---

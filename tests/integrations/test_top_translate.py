@@ -14,8 +14,8 @@ import pytest
 
 import integrations.channels.top
 from integrations.channels.top.translate import STATES, translate_refund, translate_trade
-from integrations.contract import BadPayload, RefundDraft
-from orders.draft import ChannelState, LineRefund, OrderDraft
+from integrations.contract import BadPayload
+from orders.draft import ChannelState, LineRefund, OrderDraft, RefundDraft
 
 FIXTURES = Path(integrations.channels.top.__file__).parent / "fixtures"
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -22,19 +21,18 @@ from integrations.contract import (
     DispatchLine,
     LineResult,
     PriceLine,
-    RefundDraft,
     StockLine,
 )
 from omni.kernel.http import HttpClient
 from omni.kernel.money import round_money
-from orders.draft import OrderDraft
+from orders.draft import OrderDraft, RefundDraft
 
 PULL_SLICE = timedelta(minutes=30)  # TOP takes up to a day and advises 30 minutes
 CREATED_SLICE = timedelta(days=1)
 STOCK_BATCH = 20
 UNAVAILABLE_IN_A_ROW_MAX = 3
 
-Push = Callable[[Sequence[Any]], None]
+Push = Callable[[Sequence[Any]], list[LineResult]]
 
 LIST_FIELDS = "tid,modified"
 DETAIL_FIELDS = (
@@ -189,50 +187,29 @@ class TopAdapter:
     # --- stock and prices out ---
 
     def push_stock(self, *, lines: Sequence[StockLine]) -> list[LineResult]:
-        """Absolute quantities, up to 20 SKUs of one item a call; a refused batch is halved until the bad
-        SKU is alone.
+        """Absolute quantities, up to 20 SKUs of one item a call; a refused batch is halved until the bad SKU is alone.
 
         Repeating a lost call is harmless, so a line whose answer got lost is simply `not ok` and tried again.
         """
-        return self._push_by_item(lines, self._set_stock)
+        return _push_by_item(lines, self._set_stock_or_halve)
 
     def push_prices(self, *, lines: Sequence[PriceLine]) -> list[LineResult]:
-        """Prices in yuan, by `tmall.item.price.update`, under the same rules as the stock."""
-        return self._push_by_item(lines, self._set_prices)
+        """Prices in yuan, SKU by SKU; repeating a lost call is harmless here too."""
+        return _push_by_item(lines, self._set_prices)
 
-    def _push_by_item(self, lines: Sequence[Any], push: Push) -> list[LineResult]:
-        results: dict[int, LineResult] = {}
-        sound = []
-        for place, line in enumerate(lines):
-            if refusal := _refuse_line(line):
-                results[place] = refusal
-            else:
-                sound.append((place, line))
-        failures = 0
-        for batch in _batches_by_item(sound):
-            answers = self._push_or_halve(batch, push)
-            results.update(answers)
-            is_cut = all(answer.code == "throttled" for answer in answers.values())
-            failures = failures + 1 if all(_is_later(answer) for answer in answers.values()) else 0
-            if is_cut or failures >= UNAVAILABLE_IN_A_ROW_MAX:
-                # the rest would only burn the quota, or wait for one time-out after another
-                break
-        return [results.get(place) or _postpone(line, results) for place, line in enumerate(lines)]
-
-    def _push_or_halve(self, batch: Sequence[tuple[int, Any]], push: Push) -> dict[int, LineResult]:
+    def _set_stock_or_halve(self, lines: Sequence[StockLine]) -> list[LineResult]:
         try:
-            push([line for _, line in batch])
+            self._set_stock(lines)
         except ChannelUnavailable as later:
-            return {place: _later(line.key, later) for place, line in batch}
+            return [_later(line.key, later) for line in lines]
         except ChannelRejected as refused:
             if refused.is_auth:
                 raise
-            if len(batch) == 1:
-                place, line = batch[0]
-                return {place: _never(line.key, refused)}
-            middle = len(batch) // 2
-            return self._push_or_halve(batch[:middle], push) | self._push_or_halve(batch[middle:], push)
-        return {place: LineResult(line.key, ok=True) for place, line in batch}
+            if len(lines) == 1:
+                return [_never(lines[0].key, refused)]
+            middle = len(lines) // 2
+            return self._set_stock_or_halve(lines[:middle]) + self._set_stock_or_halve(lines[middle:])
+        return [LineResult(line.key, ok=True) for line in lines]
 
     def _set_stock(self, lines: Sequence[StockLine]) -> None:
         first = lines[0]
@@ -255,15 +232,61 @@ class TopAdapter:
             },
         )
 
-    def _set_prices(self, lines: Sequence[PriceLine]) -> None:
+    def _set_prices(self, lines: Sequence[PriceLine]) -> list[LineResult]:
         first = lines[0]
-        parameters = {"item_id": first.outer_item_id}
-        if not first.outer_sku_id:
-            parameters["item_price"] = _yuan(first.price)
-        else:
-            prices = [{"sku_id": line.outer_sku_id, "price": _yuan(line.price)} for line in lines]
-            parameters["sku_prices"] = json.dumps(prices, separators=(",", ":"))
-        self._gateway.write(method="tmall.item.price.update", parameters=parameters)
+        try:
+            skus = self._read_skus(first.outer_item_id) if first.outer_sku_id else {}
+        except ChannelUnavailable as later:
+            return [_later(line.key, later) for line in lines]
+        except ChannelRejected as refused:
+            if refused.is_auth:
+                raise
+            return [_never(line.key, refused) for line in lines]
+        return [self._set_price(line, skus) for line in lines]
+
+    def _read_skus(self, outer_item_id: str) -> dict[str, dict[str, Any]]:
+        answer = self._gateway.read(
+            method="taobao.item.skus.get",
+            parameters={"fields": "sku_id,num_iid,properties,price", "num_iids": outer_item_id},
+        )
+        return {str(row.get("sku_id")): row for row in _rows(answer.get("skus"), "sku")}
+
+    def _set_price(self, line: PriceLine, skus: dict[str, dict[str, Any]]) -> LineResult:
+        sku = skus.get(line.outer_sku_id)
+        if line.outer_sku_id and sku is None:
+            detail = f"Item {line.outer_item_id} has no SKU {line.outer_sku_id} on TOP: mend the listing."
+            return LineResult(line.key, ok=False, code="no_sku", is_final=True, detail=detail)
+        try:
+            self._write_price(line, sku, skus.values())
+        except ChannelUnavailable as later:
+            return _later(line.key, later)
+        except ChannelRejected as refused:
+            if refused.is_auth:
+                raise
+            return _never(line.key, refused)
+        return LineResult(line.key, ok=True)
+
+    def _write_price(
+        self, line: PriceLine, sku: dict[str, Any] | None, skus: Iterable[Mapping[str, Any]]
+    ) -> None:
+        if sku is None:
+            self._gateway.write(
+                method="tmall.item.price.update",
+                parameters={"item_id": line.outer_item_id, "item_price": _yuan(line.price)},
+            )
+            return
+        sku["price"] = _yuan(line.price)
+        # TOP wants the item's own price inside the range of its SKUs: the lowest of them always is
+        lowest = min(Decimal(str(row["price"])) for row in skus)
+        self._gateway.write(
+            method="taobao.item.sku.price.update",
+            parameters={
+                "num_iid": line.outer_item_id,
+                "properties": str(sku.get("properties") or ""),
+                "price": sku["price"],
+                "item_price": _yuan(lowest),
+            },
+        )
 
     # --- parcels out ---
 
@@ -374,6 +397,27 @@ def _is_unknown_trade(refused: ChannelRejected) -> bool:
 
 
 # --- lines of a push ---
+
+
+def _push_by_item(lines: Sequence[Any], push: Push) -> list[LineResult]:
+    """`push` the sound lines in batches of one item each; the results in the order of the lines."""
+    results: dict[int, LineResult] = {}
+    sound = []
+    for place, line in enumerate(lines):
+        if refusal := _refuse_line(line):
+            results[place] = refusal
+        else:
+            sound.append((place, line))
+    failures = 0
+    for batch in _batches_by_item(sound):
+        answers = push([line for _, line in batch])
+        results.update(zip((place for place, _ in batch), answers, strict=True))
+        is_cut = all(answer.code == "throttled" for answer in answers)
+        failures = failures + 1 if all(_is_later(answer) for answer in answers) else 0
+        if is_cut or failures >= UNAVAILABLE_IN_A_ROW_MAX:
+            # the rest would only burn the quota, or wait for one time-out after another
+            break
+    return [results.get(place) or _postpone(line, results) for place, line in enumerate(lines)]
 
 
 def _refuse_line(line: StockLine | PriceLine) -> LineResult | None:

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from integrations.contract import BadPayload, RefundDraft
-from orders.draft import ChannelState, LineDraft, LineRefund, OrderDraft, Receiver
+from integrations.contract import BadPayload
+from orders.draft import ChannelState, LineDraft, LineRefund, OrderDraft, Receiver, RefundDraft
 
 CHINA = timezone(timedelta(hours=8))
 """TOP writes every moment in China time, without saying so (channels.md 2.2)."""
