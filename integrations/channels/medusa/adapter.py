@@ -219,6 +219,8 @@ class MedusaAdapter:
         steps by quantity, prices of a region) is sent along as it was. It also takes negative amounts and currencies
         that the shop does not sell in; those are refused here.
         """
+        if not lines:
+            return []
         results: dict[int, LineResult] = {}
         rows: dict[str, list[tuple[int, Json]]] = {}
         currencies = {

@@ -18,7 +18,7 @@ from omni.devstack.peers.medusa.server import (
     PeerFailed,
     find_home,
     install_packages,
-    read_running,
+    read_description,
     remove_data,
     say,
     start_servers,
@@ -60,15 +60,14 @@ def _obey(asked: argparse.Namespace, *, home: Home) -> int:
         print(json.dumps(_start(home=home, catalogue=asked.catalogue, port=asked.port), indent=2))
         return 0
     if asked.command == "status":
-        running = read_running(home=home)
-        print(
-            json.dumps(_describe(home=home, running=running) if running else {"is_running": False}, indent=2)
-        )
-        return 0 if running else 1
-    if asked.command == "reset":
-        remove_data(home=home)
+        found = read_description(home=home)
+        print(json.dumps(found or {"is_running": False}, indent=2))
+        return 0 if found else 1
     stopped = stop_servers(home=home)
     say(f"stopped {', '.join(stopped)}" if stopped else "nothing runs")
+    if asked.command == "reset":
+        remove_data(home=home)
+        say("its data is gone, its packages stay")
     return 0
 
 
@@ -82,12 +81,7 @@ def _start(*, home: Home, catalogue: Path, port: int | None) -> dict[str, Any]:
     ids = seed_shop(admin=admin, catalogue=json.loads(catalogue.read_text(encoding="utf-8")))
     home.seeded_file.write_text(json.dumps(ids, indent=2))
     say(f"Medusa: ready at {running['base_url']} ({time.monotonic() - began:.0f} s)")
-    return _describe(home=home, running=running)
-
-
-def _describe(*, home: Home, running: dict[str, Any]) -> dict[str, Any]:
-    seeded = json.loads(home.seeded_file.read_text()) if home.seeded_file.exists() else {}
-    return {"is_running": True, **running, **seeded}
+    return read_description(home=home) or {}
 
 
 if __name__ == "__main__":

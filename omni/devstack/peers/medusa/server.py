@@ -149,6 +149,15 @@ def read_running(*, home: Home) -> dict[str, Any] | None:
     return run
 
 
+def read_description(*, home: Home) -> dict[str, Any] | None:
+    """Everything that a connection of Omni and a shopper need; None: the shop does not run."""
+    running = read_running(home=home)
+    if running is None:
+        return None
+    seeded = json.loads(home.seeded_file.read_text()) if home.seeded_file.exists() else {}
+    return {"is_running": True, **running, **seeded}
+
+
 def stop_servers(*, home: Home) -> list[str]:
     """Medusa first, its database after it. Returns the names of those that ran."""
     pids: dict[str, list[int]] = _read_run(home=home).get("pids", {})
@@ -167,8 +176,7 @@ def stop_servers(*, home: Home) -> list[str]:
 
 
 def remove_data(*, home: Home) -> None:
-    """An empty shop at the next start; the installed packages stay."""
-    stop_servers(home=home)
+    """An empty shop at the next start; the installed packages stay. Only while nothing runs."""
     shutil.rmtree(home.data, ignore_errors=True)
     for path in (home.secrets_file, home.seeded_file):
         path.unlink(missing_ok=True)

@@ -44,6 +44,7 @@ def place_order(
     email: str = "shopper@peer.test",
     address: Mapping[str, str] = ADDRESS,
     metadata: Mapping[str, Any] | None = None,
+    promo: str = "",
 ) -> Json:
     """Cart, address, courier, payment, order; returns the order as the shop shows it to its buyer.
 
@@ -64,6 +65,8 @@ def place_order(
         store.post(f"{path}/line-items", {"variant_id": variant_id, "quantity": quantity})
     courier = store.get("/store/shipping-options", cart_id=cart["id"])["shipping_options"][0]
     store.post(f"{path}/shipping-methods", {"option_id": courier["id"]})
+    if promo:
+        store.post(f"{path}/promotions", {"promo_codes": [promo]})
     payment = store.post("/store/payment-collections", {"cart_id": cart["id"]})["payment_collection"]
     store.post(
         f"/store/payment-collections/{payment['id']}/payment-sessions", {"provider_id": "pp_system_default"}

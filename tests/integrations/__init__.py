@@ -1,0 +1,1 @@
+"""Adapters, their sandboxes and what drives them."""
