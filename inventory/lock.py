@@ -1,7 +1,8 @@
-"""Every lock that this room takes, in the one order that cannot deadlock: pools by id, levels by id, shortages.
+"""Every lock that this room takes, in the one order that cannot deadlock: pools by id, then what lies behind them.
 
-Whoever changes a reservation holds the lock of its pool, so reservations need no locks of their own. The
-isolation level is READ COMMITTED: what is read *after* the lock is what the lock protects.
+Whoever changes a reservation, or fills or withdraws it, holds the lock of its pool, so reservations need no
+locks of their own. Levels are locked after the pools, by id; shortages after the pools, by line key. The isolation
+level is READ COMMITTED: what is read *after* the lock is what the lock protects.
 """
 
 from __future__ import annotations
