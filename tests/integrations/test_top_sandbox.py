@@ -769,6 +769,25 @@ def test_a_paid_trade_may_be_held_by_the_platform_and_is_not_sent(
     assert platform.truth()["lines_sent"] == 0
 
 
+def test_a_presale_waits_for_its_second_payment(platform: Platform) -> None:
+    switch(platform, presale=1)
+    (tid,) = platform.control("orders", count=1)["tids"]
+    fields = "status,type,payment,step_trade_status,step_paid_fee"
+
+    before = platform.call("taobao.trade.fullinfo.get", tid=tid, fields=fields)["trade"]
+    platform.control("pay", tid=tid)
+    after = platform.call("taobao.trade.fullinfo.get", tid=tid, fields=fields)["trade"]
+
+    assert (before["type"], before["status"]) == ("step", "WAIT_BUYER_PAY")
+    assert before["step_trade_status"] == "FRONT_PAID_FINAL_NOPAID"
+    assert 0 < float(before["step_paid_fee"]) < float(before["payment"])
+    assert after["step_paid_fee"] == after["payment"]
+    assert (after["status"], after["step_trade_status"]) == (
+        "WAIT_SELLER_SEND_GOODS",
+        "FRONT_PAID_FINAL_PAID",
+    )
+
+
 def test_an_empty_list_is_missing_and_receivers_are_masked_unless_switched_off(platform: Platform) -> None:
     missing = platform.call("taobao.trades.sold.increment.get", **platform.window())
     switch(platform, missing_empty_list=0, masked_receivers=0)

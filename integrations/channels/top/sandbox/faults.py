@@ -65,6 +65,11 @@ FAULTS: Mapping[str, Fault] = {
         Fault("visibility_lag", 0.1, "a changed trade is in no list for --lag-seconds"),
         Fault("unknown_status", 0.01, "a paid trade has a status that no documentation names, for 15 s"),
         Fault("paid_forbid_consign", 0.02, "a paid trade is PAID_FORBID_CONSIGN for 10 s"),
+        Fault(
+            "presale",
+            0.03,
+            "a random order is a pre-sale: the deposit is paid at once, the rest some seconds later",
+        ),
         Fault("missing_empty_list", 1.0, "an empty list is left out of the answer altogether", in_none=1.0),
         Fault("masked_receivers", 1.0, "receiver texts are masked; only the oaid names them", in_none=1.0),
     )

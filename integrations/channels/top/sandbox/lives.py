@@ -11,8 +11,10 @@ from .catalogue import Listing
 from .market import Market, Refused
 from .people import draw_address, draw_memo
 from .trades import (
+    ALL_STEPS_PAID,
     CLOSED,
     CLOSED_UNPAID,
+    DEPOSIT_PAID,
     FINISHED,
     FORBID_CONSIGN,
     REFUND_DONE,
@@ -39,6 +41,9 @@ def place_random_order(market: Market, *, is_plain: bool = False) -> Trade | Non
             return None
         trade = compose_trade(rng=rng, tid=_tid(market, number), basket=basket, at=int(market.clock()))
         plans = [Plan(market.clock(), "pay")] if is_plain else plan_life(rng, trade, at=market.clock())
+        if market.dice.falls("presale"):
+            trade.step_status = DEPOSIT_PAID
+            plans = [Plan(market.clock() + rng.uniform(5, 20), "pay")]
         _enter(market, trade, plans)
         return trade
 
@@ -116,6 +121,7 @@ def pay(market: Market, trade: Trade, _line: int = 0) -> None:
         return
     market.remember(trade)
     trade.paid_at = int(market.clock())
+    trade.step_status = trade.step_status and ALL_STEPS_PAID
     _set_status(trade, TO_SEND)
     for fault, (status, seconds) in _HOLDS.items():
         if trade.status == TO_SEND and market.dice.falls(fault):

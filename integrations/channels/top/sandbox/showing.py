@@ -31,7 +31,7 @@ def show_trade(trade: Trade, *, is_masked: bool) -> dict[str, Any]:
         "tid": trade.tid,
         "tid_str": str(trade.tid),
         "status": trade.status,
-        "type": "fixed",
+        "type": "step" if trade.step_status else "fixed",
         "title": "Omni 官方旗舰店",
         "seller_nick": "omni旗舰店",
         "buyer_nick": trade.buyer_nick,
@@ -55,6 +55,8 @@ def show_trade(trade: Trade, *, is_masked: bool) -> dict[str, Any]:
         "orders": {"order": [_show_line(trade, line) for line in trade.lines]},
     }
     _add_moments(shown, trade.paid_at, trade.consign_at, trade.end_at)
+    if trade.step_status:
+        shown |= {"step_trade_status": trade.step_status, "step_paid_fee": show_yuan(trade.step_paid)}
     shown |= _show_receiver(trade, is_masked=is_masked)
     return shown | _show_detail(trade)
 

@@ -24,6 +24,9 @@ REFUND_CLOSED = "CLOSED"
 REFUND_DONE = "SUCCESS"
 NO_REFUND = "NO_REFUND"
 
+DEPOSIT_PAID = "FRONT_PAID_FINAL_NOPAID"
+ALL_STEPS_PAID = "FRONT_PAID_FINAL_PAID"
+
 
 @dataclass
 class Line:
@@ -102,6 +105,7 @@ class Trade:
     lines: list[Line]
     status: str = WAIT_PAY
     post_fee: int = 0
+    step_status: str = ""  # of a pre-sale
     promotion: str = ""
     buyer_message: str = ""
     seller_memo: str = ""
@@ -125,6 +129,11 @@ class Trade:
     @property
     def payment(self) -> int:
         return sum(line.divide_order_fee for line in self.lines) + self.post_fee
+
+    @property
+    def step_paid(self) -> int:
+        """What was paid so far for a pre-sale."""
+        return self.payment // 10 if self.step_status == DEPOSIT_PAID else self.payment
 
     @property
     def live_lines(self) -> list[Line]:
