@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from inventory import events as stock
 from omni.kernel.events import Event
 from omni.kernel.relay import Reaction
+from orders import events as order
+from orders import reactions as orders
 
-REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {}
+REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
+    stock.StockRaised: [],
+    stock.PromisesWithdrawn: [orders.mark_lines_short],
+    stock.ShortagesFilled: [orders.mark_lines_filled],
+    order.OrdersCaptured: [orders.review_soon],
+    order.OrdersApproved: [orders.source_soon],
+    order.OrdersSourced: [],
+    order.OrdersShipped: [],
+    order.OrdersCancelled: [],
+    order.CancellationsAsked: [],
+}

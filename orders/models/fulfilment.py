@@ -54,6 +54,7 @@ class FulfilmentOrder(models.Model):
     )
     warehouse_outer_id = models.CharField(_("number at the warehouse"), max_length=80, db_default="")
     refusal = models.TextField(_("refusal"), db_default="")
+    last_error = models.TextField(_("last error"), db_default="")
     attempts = models.PositiveSmallIntegerField(_("attempts"), db_default=0)
     not_before = models.DateTimeField(_("not before"), db_default=Now())
     created_at = models.DateTimeField(_("created at"), db_default=Now())

@@ -23,6 +23,8 @@ class HoldKind(models.TextChoices):
     UNKNOWN_STATE = "unknown_state", _("unknown platform state")
     SHIPPED_ELSEWHERE = "shipped_elsewhere", _("platform says shipped")
     WAREHOUSE = "warehouse", _("warehouse reports a problem")
+    SOURCING = "sourcing", _("no location can ship it")
+    CANCEL_REFUSED = "cancel_refused", _("warehouse could not stop it")
     MANUAL = "manual", _("held by hand")
 
 

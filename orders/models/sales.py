@@ -84,8 +84,8 @@ class SalesOrder(models.Model):
 class SalesOrderLine(models.Model):
     """One line. `amount` is what the buyer pays for all its units. Counters are in units and only ever grow.
 
-    open = quantity − cancelled − shipped. `short_quantity` is what could not be promised (0 or the whole open
-    quantity).
+    open = quantity − cancelled − shipped. `cancel_wanted`: open units whose cancellation waits for a
+    warehouse's answer. `short_quantity` is what could not be promised (0 or the whole open quantity).
     """
 
     order = models.ForeignKey(SalesOrder, models.CASCADE, related_name="lines", verbose_name=_("order"))
@@ -97,6 +97,7 @@ class SalesOrderLine(models.Model):
     unit_price = models.DecimalField(_("unit price"), max_digits=20, decimal_places=4)
     amount = models.DecimalField(_("amount"), max_digits=20, decimal_places=4)
     short_quantity = models.PositiveIntegerField(_("short"), db_default=0)
+    cancel_wanted = models.PositiveIntegerField(_("cancellation asked for"), db_default=0)
     cancelled_quantity = models.PositiveIntegerField(_("cancelled"), db_default=0)
     shipped_quantity = models.PositiveIntegerField(_("shipped"), db_default=0)
     returned_quantity = models.PositiveIntegerField(_("returned"), db_default=0)

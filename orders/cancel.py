@@ -1,0 +1,347 @@
+"""Cancel lines and orders: at once while Omni has them, by a question once a warehouse has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from inventory.commit import uncommit_stock
+from inventory.reserve import Release, release_stock
+from omni.kernel.events import record_events
+from omni.kernel.sql import execute, fetch_all
+from orders.advance import advance_fulfilments, advance_orders
+from orders.events import CancellationsAsked, OrdersCancelled
+from orders.hold import NewHold, place_holds, resolve_holds
+from orders.models import FulfilmentLine, FulfilmentOrder, SalesOrder, SalesOrderLine
+from orders.models.review import HoldKind
+from orders.record import Happening, Side, record_happenings
+from orders.states import FulfilmentState, Stage
+
+LOCK_ORDERS = "SELECT id FROM orders_salesorder WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+CANCEL_UNITS = """
+    UPDATE orders_salesorderline l
+    SET cancelled_quantity = l.cancelled_quantity + c.quantity, cancel_wanted = 0, short_quantity = 0
+    FROM unnest(%s::bigint[], %s::int[]) AS c(id, quantity) WHERE l.id = c.id
+"""
+WANT_CANCEL = """
+    UPDATE orders_salesorderline l SET cancel_wanted = c.quantity
+    FROM unnest(%s::bigint[], %s::int[]) AS c(id, quantity) WHERE l.id = c.id
+"""
+RECOUNT_SHORT = """
+    UPDATE orders_salesorder o SET short_lines =
+        (SELECT count(*) FROM orders_salesorderline l WHERE l.order_id = o.id AND l.short_quantity > 0)
+    WHERE o.id = ANY(%s)
+"""
+# A question that is due, claimed by pushing its next moment into the future: a dead asker gives it back by
+# itself.
+CLAIM_QUESTIONS = """
+    UPDATE orders_fulfilmentorder SET not_before = now() + interval '60 seconds', attempts = attempts + 1
+    WHERE id IN (
+        SELECT id FROM orders_fulfilmentorder
+        WHERE state = 'cancel_requested' AND location_id = %s AND not_before <= now()
+        ORDER BY id FOR UPDATE SKIP LOCKED LIMIT %s
+    )
+    RETURNING id, number, warehouse_outer_id
+"""
+# With a warehouse that must answer.
+ASKABLE = (FulfilmentState.REQUESTED, FulfilmentState.ACCEPTED)
+DROPPABLE = (FulfilmentState.PLANNED, FulfilmentState.REFUSED)
+LIVE = (*DROPPABLE, *ASKABLE, FulfilmentState.PART_SHIPPED, FulfilmentState.CANCEL_REQUESTED)
+
+
+@dataclass(frozen=True, slots=True)
+class LineCancel:
+    """`quantity` None: all units that are still open."""
+
+    line_id: int
+    quantity: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResult:
+    """`asked`: a warehouse must answer first. `refused`: `detail` says why."""
+
+    order_id: int
+    outcome: Literal["cancelled", "asked", "refused"]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelQuestion:
+    fulfilment_id: int
+    number: str
+    warehouse_outer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAnswer:
+    fulfilment_id: int
+    is_cancelled: bool
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Sorted:
+    """Where the units that should be cancelled are."""
+
+    now: dict[int, int] = field(default_factory=dict)  # line → units that Omni still has
+    asked: dict[int, int] = field(default_factory=dict)  # line → units that wait for a warehouse's answer
+    refused: set[int] = field(default_factory=set)  # orders with nothing left to cancel
+    drop: set[int] = field(default_factory=set)  # fulfilment orders that no warehouse has
+    ask: set[int] = field(default_factory=set)
+
+
+@transaction.atomic
+def cancel_orders(*, order_ids: Sequence[int], reason: str, at: datetime, by: str) -> list[CancelResult]:
+    """Cancel whole orders: one result each. A second call changes nothing."""
+    execute(LOCK_ORDERS, [sorted(order_ids)])
+    orders = {
+        order.pk: order for order in SalesOrder.objects.filter(pk__in=order_ids).prefetch_related("lines")
+    }
+    over = {Stage.CANCELLED, Stage.SHIPPED, Stage.COMPLETED}
+    possible = [order for order in orders.values() if order.stage not in over]
+    results = {
+        result.order_id: result
+        for result in cancel_lines(
+            cancels=[LineCancel(line.pk) for order in possible for line in order.lines.all()],
+            reason=reason,
+            at=at,
+            by=by,
+        )
+    }
+    for ident in order_ids:
+        order = orders.get(ident)
+        if order is None:
+            results[ident] = CancelResult(ident, "refused", _("There is no such order."))
+        elif order.stage == Stage.CANCELLED:
+            results[ident] = CancelResult(ident, "cancelled", _("It is cancelled already."))
+        elif order.stage in over:
+            results[ident] = CancelResult(ident, "refused", _("It has been shipped: use a return."))
+    return [results[ident] for ident in order_ids]
+
+
+@transaction.atomic
+def cancel_lines(*, cancels: Sequence[LineCancel], reason: str, at: datetime, by: str) -> list[CancelResult]:
+    """Cancel units of lines and give their stock back, once.
+
+    Units that no warehouse has yet are cancelled at once. For the others the warehouse is asked; until it
+    answers nothing is assumed. Returns one result per order that is concerned.
+    """
+    lines = _load_lines([cancel.line_id for cancel in cancels])
+    wanted = {cancel.line_id: cancel.quantity for cancel in cancels}
+    found = _sort(lines, wanted)
+    drop_fulfilments(fulfilment_ids=sorted(found.drop), at=at, by=by)
+    asked = advance_fulfilments(fulfilment_ids=sorted(found.ask), to=FulfilmentState.CANCEL_REQUESTED, at=at)
+    if found.asked:
+        execute(WANT_CANCEL, [list(found.asked), list(found.asked.values())])
+        waiting = {lines[ident].order_id for ident in found.asked}
+        record_happenings(
+            happenings=[Happening(ident, "cancel.asked", {"reason": reason}) for ident in sorted(waiting)],
+            at=at,
+            by=by,
+        )
+    if asked:
+        record_events(CancellationsAsked(tuple(asked)))
+    _cancel_now(lines, found.now, reason=reason, at=at, by=by)
+    return _results(lines, found)
+
+
+def _load_lines(line_ids: Iterable[int]) -> dict[int, SalesOrderLine]:
+    """The lines, read after their orders were locked in key order."""
+    wanted = sorted(set(line_ids))
+    order_ids = sorted(set(SalesOrderLine.objects.filter(pk__in=wanted).values_list("order_id", flat=True)))
+    execute(LOCK_ORDERS, [order_ids])
+    return {line.pk: line for line in SalesOrderLine.objects.filter(pk__in=wanted).select_related("order")}
+
+
+def _open(line: SalesOrderLine) -> int:
+    return line.quantity - line.cancelled_quantity - line.shipped_quantity
+
+
+def _sort(lines: dict[int, SalesOrderLine], wanted: dict[int, int | None]) -> Sorted:
+    found = Sorted()
+    live: dict[int, list[FulfilmentLine]] = {}
+    for row in FulfilmentLine.objects.filter(
+        order_line_id__in=lines, fulfilment__state__in=LIVE
+    ).select_related("fulfilment"):
+        live.setdefault(row.order_line_id, []).append(row)
+    for ident, line in lines.items():
+        asked_for = wanted[ident]
+        units = _open(line) if asked_for is None else min(asked_for, _open(line))
+        if units <= 0:
+            continue
+        states = {row.fulfilment_id: row.fulfilment.state for row in live.get(ident, [])}
+        if FulfilmentState.PART_SHIPPED in states.values():
+            found.refused.add(line.order_id)
+        elif any(state in (*ASKABLE, FulfilmentState.CANCEL_REQUESTED) for state in states.values()):
+            found.asked[ident] = units
+            found.ask |= {key for key, state in states.items() if state in ASKABLE}
+        else:
+            found.now[ident] = units
+            found.drop |= set(states)
+    return found
+
+
+@transaction.atomic
+def drop_fulfilments(*, fulfilment_ids: Sequence[int], at: datetime, by: str) -> list[int]:
+    """Take back fulfilment orders that no warehouse has: their stock is only promised again, their orders
+    approved again.
+
+    Returns the ids that were dropped; those that a warehouse has are left alone.
+    """
+    droppable = FulfilmentOrder.objects.filter(pk__in=fulfilment_ids, state__in=DROPPABLE).values_list(
+        "pk", flat=True
+    )
+    dropped = advance_fulfilments(fulfilment_ids=sorted(droppable), to=FulfilmentState.CANCELLED, at=at)
+    _give_back(dropped, at=at, by=by)
+    return dropped
+
+
+def _give_back(fulfilment_ids: list[int], *, at: datetime, by: str) -> None:
+    rows = list(FulfilmentLine.objects.filter(fulfilment_id__in=fulfilment_ids))
+    if not rows:
+        return
+    uncommit_stock(
+        parts=[(row.line_key, row.part) for row in rows if row.quantity > row.shipped_quantity], at=at, by=by
+    )
+    advance_orders(order_ids=sorted({row.order_id for row in rows}), to=Stage.APPROVED, at=at, by=by)
+
+
+def _cancel_now(
+    lines: dict[int, SalesOrderLine], units: dict[int, int], *, reason: str, at: datetime, by: str
+) -> None:
+    if not units:
+        return
+    releases = [
+        Release(lines[ident].line_key, None if count == _open(lines[ident]) else count)
+        for ident, count in units.items()
+    ]
+    freed = release_stock(releases=releases, at=at, by=by)
+    execute(CANCEL_UNITS, [list(units), list(units.values())])
+    order_ids = sorted({lines[ident].order_id for ident in units})
+    execute(RECOUNT_SHORT, [order_ids])
+    happenings = []
+    for order_id in order_ids:
+        own = [ident for ident in units if lines[ident].order_id == order_id]
+        happenings.append(
+            Happening(
+                order_id,
+                "lines.cancelled",
+                {
+                    "reason": reason,
+                    "units": sum(units[ident] for ident in own),
+                    "freed": sum(freed.get(lines[ident].line_key, 0) for ident in own),
+                },
+            )
+        )
+    record_happenings(happenings=happenings, at=at, by=by)
+    _close_orders(order_ids, at=at, by=by)
+
+
+def _close_orders(order_ids: list[int], *, at: datetime, by: str) -> None:
+    """An order of which nothing is open is over: cancelled, or shipped if a part of it left."""
+    cancelled, shipped = [], []
+    for order in SalesOrder.objects.filter(pk__in=order_ids).prefetch_related("lines"):
+        rows = list(order.lines.all())
+        if any(_open(line) for line in rows):
+            continue
+        (shipped if any(line.shipped_quantity for line in rows) else cancelled).append(order.pk)
+    resolve_holds(order_ids=cancelled, kinds=list(HoldKind), at=at, by=by, note=_("The order is cancelled."))
+    advance_orders(order_ids=cancelled, to=Stage.CANCELLED, at=at, by=by)
+    advance_orders(order_ids=shipped, to=Stage.SHIPPED, at=at, by=by)
+    if cancelled:
+        record_events(OrdersCancelled(tuple(cancelled)))
+
+
+def _results(lines: dict[int, SalesOrderLine], found: Sorted) -> list[CancelResult]:
+    results: dict[int, CancelResult] = {}
+    for ident in found.now:
+        order_id = lines[ident].order_id
+        results[order_id] = CancelResult(order_id, "cancelled")
+    for ident in found.asked:
+        order_id = lines[ident].order_id
+        results[order_id] = CancelResult(order_id, "asked", _("The warehouse is asked to stop it."))
+    for order_id in found.refused:
+        results[order_id] = CancelResult(
+            order_id, "refused", _("A part has been shipped already: use a return.")
+        )
+    return list(results.values())
+
+
+# --- the warehouse's answers --------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def claim_cancel_questions(*, location_id: int, limit: int) -> list[CancelQuestion]:
+    """Claim questions that a warehouse must be asked now.
+
+    A claimed one comes back after a minute without an answer.
+    """
+    return [CancelQuestion(*row) for row in fetch_all(CLAIM_QUESTIONS, [location_id, limit])]
+
+
+@transaction.atomic
+def record_cancel_answers(*, answers: Sequence[CancelAnswer], at: datetime, by: str) -> None:
+    """Carry out what warehouses answered.
+
+    An answer that comes after the parcel, or twice, changes nothing.
+    """
+    execute(LOCK_ORDERS, [_orders_of([answer.fulfilment_id for answer in answers])])
+    for answer in answers:
+        if answer.is_cancelled:
+            _stopped(answer, at=at, by=by)
+        else:
+            _not_stopped(answer, at=at, by=by)
+
+
+def _orders_of(fulfilment_ids: Sequence[int]) -> list[int]:
+    rows = FulfilmentLine.objects.filter(fulfilment_id__in=fulfilment_ids).values_list("order_id", flat=True)
+    return sorted(set(rows))
+
+
+def _stopped(answer: CancelAnswer, *, at: datetime, by: str) -> None:
+    moved = advance_fulfilments(fulfilment_ids=[answer.fulfilment_id], to=FulfilmentState.CANCELLED, at=at)
+    if not moved:
+        return
+    _give_back(moved, at=at, by=by)
+    order_ids = _orders_of(moved)
+    record_happenings(
+        happenings=[
+            Happening(ident, "cancel.accepted", {"detail": answer.detail}, Side.WAREHOUSE)
+            for ident in order_ids
+        ],
+        at=at,
+        by=by,
+    )
+    # Units that another warehouse is still asked about wait for that answer.
+    waiting = set(
+        FulfilmentLine.objects.filter(
+            order_id__in=order_ids, fulfilment__state=FulfilmentState.CANCEL_REQUESTED
+        ).values_list("order_line_id", flat=True)
+    )
+    wanted = SalesOrderLine.objects.filter(order_id__in=order_ids, cancel_wanted__gt=0).exclude(
+        pk__in=waiting
+    )
+    lines = {line.pk: line for line in wanted}
+    units = {ident: min(line.cancel_wanted, _open(line)) for ident, line in lines.items()}
+    _cancel_now(lines, units, reason=_("Stopped by the warehouse"), at=at, by=by)
+
+
+def _not_stopped(answer: CancelAnswer, *, at: datetime, by: str) -> None:
+    moved = advance_fulfilments(fulfilment_ids=[answer.fulfilment_id], to=FulfilmentState.ACCEPTED, at=at)
+    if not moved:
+        return
+    order_ids = _orders_of(moved)
+    SalesOrderLine.objects.filter(fulfilment_lines__fulfilment_id__in=moved).update(cancel_wanted=0)
+    reason = _("The warehouse could not stop it: %s") % (answer.detail or "?")
+    place_holds(
+        holds=[NewHold(ident, HoldKind.CANCEL_REFUSED, reason) for ident in order_ids],
+        at=at,
+        by=by,
+        side=Side.WAREHOUSE,
+    )

@@ -1,0 +1,489 @@
+"""Take orders from a channel: once each, every version kept, stock promised, in a constant number of statements."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from inventory.reserve import Demand, Outcome, reserve_stock
+from omni.kernel.crypto import encrypt
+from omni.kernel.events import record_events
+from omni.kernel.numbers import document_number
+from omni.kernel.sql import execute, fetch_all
+from orders.change import KnownOrder, apply_changes
+from orders.draft import ChannelState, LineDraft, LineRefund, OrderDraft
+from orders.draft_json import draft_to_json
+from orders.events import OrdersCaptured
+from orders.faults import Fault, find_faults
+from orders.models.review import HoldKind
+from orders.park import Parked, close_taken, park_orders
+from orders.receiver import clean_text, encrypt_receiver, mask_receiver
+from orders.record import Happening, Side, record_happenings
+from orders.resolve import SkuFinder
+from orders.states import Stage
+from products.models import Shop
+
+# Line keys are names, not numbers: the same line has the same key on every pull, retry and machine.
+LINE_NAMESPACE = uuid.UUID("5b6f3a0e-6a55-4a0c-9d0c-2f3c1d1f7a11")
+
+KNOWN = """
+    SELECT c.id, c.outer_id, c.outer_modified_at, c.content_hash, c.state, o.id, o.number, o.stage
+    FROM orders_channelorder c LEFT JOIN orders_salesorder o ON o.channel_order_id = c.id
+    WHERE c.shop_id = %s AND c.outer_id = ANY(%s) ORDER BY c.id FOR NO KEY UPDATE OF c
+"""
+TAKE_ORDER_IDS = """
+    SELECT nextval(pg_get_serial_sequence('orders_channelorder', 'id')),
+           nextval(pg_get_serial_sequence('orders_salesorder', 'id'))
+    FROM generate_series(1, %s)
+"""
+# Rows come sorted by outer id: two captures of the same orders wait for one another in the same order.
+INSERT_CHANNEL_ORDERS = """
+    INSERT INTO orders_channelorder
+        (id, shop_id, outer_id, state, raw_state, outer_modified_at, content_hash, captured_at)
+    SELECT id, %s, outer_id, state, raw, modified, hash, %s
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::bytea[])
+        AS c(id, outer_id, state, raw, modified, hash)
+    ON CONFLICT (shop_id, outer_id) DO NOTHING RETURNING id
+"""
+INSERT_VERSIONS = """
+    INSERT INTO orders_channelorderversion
+        (channel_order_id, content_hash, outer_modified_at, is_stale, payload, source, received_at)
+    SELECT id, hash, modified, stale, payload, %s, %s
+    FROM unnest(%s::bigint[], %s::bytea[], %s::timestamptz[], %s::bool[], %s::bytea[])
+        AS v(id, hash, modified, stale, payload)
+    ON CONFLICT (channel_order_id, content_hash) DO NOTHING
+"""
+COPY_ORDERS = """
+    COPY orders_salesorder (id, number, shop_id, channel_order_id, outer_id, stage, fulfilled_by, open_holds, currency,
+        total_amount, freight_amount, discount_amount, buyer, buyer_message, seller_memo, receiver, receiver_mask,
+        province, city, district, placed_at, paid_at, ship_by, captured_at, stage_at) FROM STDIN
+"""
+COPY_LINES = """
+    COPY orders_salesorderline (order_id, line_key, outer_line_id, sku_id, title, quantity, unit_price, amount,
+        cancelled_quantity, shipped_quantity) FROM STDIN
+"""
+MARK_SHORT = """
+    UPDATE orders_salesorderline l SET short_quantity = s.quantity
+    FROM unnest(%s::uuid[], %s::int[]) AS s(key, quantity) WHERE l.line_key = s.key RETURNING l.order_id
+"""
+COUNT_SHORT = """
+    UPDATE orders_salesorder o SET short_lines = s.lines
+    FROM unnest(%s::bigint[], %s::int[]) AS s(id, lines) WHERE o.id = s.id
+"""
+INSERT_HOLDS = """
+    INSERT INTO orders_orderhold (order_id, kind, reason, placed_by, placed_at)
+    SELECT order_id, kind, reason, %s, %s FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS h(order_id, kind, reason)
+"""
+
+Result = Literal["new", "changed", "unchanged", "stale", "parked", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What became of one draft. `reason` and `detail` say why it was parked or refused."""
+
+    outer_id: str
+    result: Result
+    order_id: int | None = None
+    number: str = ""
+    reason: str = ""
+    detail: str = ""
+    field: str = ""
+
+
+@dataclass(slots=True)
+class Sheet:
+    """One draft on its way through the capture."""
+
+    draft: OrderDraft
+    text: bytes  # the canonical payload
+    hash: bytes
+    skus: list[int]
+    holds: list[tuple[HoldKind, str]]
+    stage: Stage = Stage.CAPTURED
+    channel_order_id: int = 0
+    order_id: int = 0
+
+    @property
+    def number(self) -> str:
+        return document_number("SO", self.order_id)
+
+
+@transaction.atomic
+def capture_orders(
+    *, shop: Shop, drafts: Sequence[OrderDraft], at: datetime, by: str, source: str
+) -> list[Captured]:
+    """Take drafts of one shop: new orders are stored and their stock is promised, known ones are changed.
+
+    The same order twice, in one call or in many, on one machine or on several, is one order. An older version never
+    overwrites a newer one. What cannot become an order is parked with its reason. Where the shop's orders are requests
+    (`Shop.order_policy`), a faulty or short one is refused instead and leaves no trace.
+
+    Returns one result per draft, in the order given. Statements do not grow with the number of new orders.
+    """
+    refuses = shop.order_policy == Shop.OrderPolicy.REQUEST
+    results: dict[int, Captured] = {}
+    sheets: dict[str, tuple[int, Sheet]] = {}
+    finder = SkuFinder(shop_id=shop.pk, drafts=drafts)
+    parked: list[Parked] = []
+    repeats: list[tuple[int, OrderDraft]] = []
+    for position, draft in enumerate(drafts):
+        sheet, fault = _prepare(draft, finder, at=at, strict=refuses)
+        if fault is not None:
+            result: Result = "refused" if refuses else "parked"
+            results[position] = Captured(
+                draft.outer_id, result, None, "", fault.reason, fault.detail, fault.field
+            )
+            if not refuses:
+                parked.append(
+                    Parked(draft.outer_id, sheet.hash, fault.reason, fault.detail, draft_to_json(draft))
+                )
+        elif draft.outer_id in sheets:
+            repeats.append((position, draft))
+        else:
+            sheets[draft.outer_id] = (position, sheet)
+
+    park_orders(shop=shop, parked=parked, at=at, by=by, source=source)
+    _take_sheets(shop, sheets, results, refuses=refuses, at=at, by=by, source=source)
+    # The same order twice in one call: the second is a later version of the first.
+    for position, draft in repeats:
+        results[position] = capture_orders(shop=shop, drafts=[draft], at=at, by=by, source=source)[0]
+    return [results[position] for position in range(len(drafts))]
+
+
+def _take_sheets(
+    shop: Shop,
+    sheets: dict[str, tuple[int, Sheet]],
+    results: dict[int, Captured],
+    *,
+    refuses: bool,
+    at: datetime,
+    by: str,
+    source: str,
+) -> None:
+    """Store the new ones, change the known ones. A rival that inserts one first makes it a known one."""
+    if not sheets:
+        return
+    known = {row[1]: KnownOrder(*row) for row in fetch_all(KNOWN, [shop.pk, list(sheets)])}
+    new = [sheets[outer_id] for outer_id in sorted(sheets) if outer_id not in known]
+    if refuses and new:
+        new = _refuse_short(shop, new, results, at=at, by=by)
+    taken = _insert(
+        shop, [sheet for _position, sheet in new], at=at, by=by, source=source, reserve=not refuses
+    )
+    lost: dict[str, tuple[int, Sheet]] = {}
+    for position, sheet in new:
+        if sheet.order_id in taken:
+            results[position] = Captured(sheet.draft.outer_id, "new", sheet.order_id, sheet.number)
+        else:
+            lost[sheet.draft.outer_id] = (position, sheet)
+    if lost:
+        known |= {row[1]: KnownOrder(*row) for row in fetch_all(KNOWN, [shop.pk, list(lost)])}
+    changed = [(known[outer_id], *pair) for outer_id, pair in sheets.items() if outer_id in known]
+    _update(shop, changed, results, at=at, by=by, source=source)
+
+
+def _prepare(
+    draft: OrderDraft, finder: SkuFinder, *, at: datetime, strict: bool
+) -> tuple[Sheet, Fault | None]:
+    """Resolve the SKUs, find the faults, choose the first stage."""
+    content = draft.payload or draft_to_json(draft)
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode(
+        "utf-8", "backslashreplace"
+    )
+    sheet = Sheet(draft, text, hashlib.sha1(text, usedforsecurity=False).digest(), [], [])
+    for fault in find_faults(draft, at=at):
+        if fault.hold is None or strict:
+            return sheet, fault
+        sheet.holds.append((fault.hold, fault.detail))
+    for number, line in enumerate(draft.lines):
+        sku = finder.find(line)
+        if sku is None:
+            return sheet, _unknown_sku(number, line)
+        sheet.skus.append(sku)
+    sheet.stage = first_stage(draft)
+    _add_channel_holds(sheet)
+    return sheet, None
+
+
+def _unknown_sku(number: int, line: LineDraft) -> Fault:
+    named = line.outer_sku_id or line.outer_item_id or line.sku_code or "?"
+    return Fault(
+        "unknown_sku",
+        _(
+            "Line %(line)d sells “%(title)s” (%(named)s), which no listing or SKU code names: map it, then retry."
+        )
+        % {"line": number + 1, "title": line.title, "named": named},
+        f"lines[{number}].sku_code",
+    )
+
+
+def first_stage(draft: OrderDraft) -> Stage:
+    """The stage in which an order begins when this is the first that we hear of it."""
+    state = draft.state
+    if state == ChannelState.PENDING_PAYMENT:
+        return Stage.PENDING_PAYMENT
+    if state in (ChannelState.CANCELLED, ChannelState.CLOSED) or all(
+        line.refund == LineRefund.DONE for line in draft.lines
+    ):
+        return Stage.CANCELLED
+    if state == ChannelState.SHIPPED:
+        return Stage.SHIPPED
+    if state == ChannelState.COMPLETED:
+        return Stage.COMPLETED
+    return Stage.CAPTURED
+
+
+def _add_channel_holds(sheet: Sheet) -> None:
+    draft = sheet.draft
+    if sheet.stage != Stage.CAPTURED:
+        sheet.holds.clear()
+        return
+    if draft.state == ChannelState.ON_HOLD:
+        sheet.holds.append((HoldKind.CHANNEL, _("The platform forbids shipping for now.")))
+    if draft.state == ChannelState.UNKNOWN:
+        sheet.holds.append(
+            (HoldKind.UNKNOWN_STATE, _("The platform says “%s”, which Omni does not know.") % draft.raw_state)
+        )
+    if draft.state == ChannelState.PARTIALLY_SHIPPED:
+        sheet.holds.append(
+            (HoldKind.SHIPPED_ELSEWHERE, _("The platform says that a part has been shipped already."))
+        )
+    if any(line.refund == LineRefund.OPEN for line in draft.lines):
+        sheet.holds.append((HoldKind.REFUND, _("The buyer has asked for a refund.")))
+
+
+def line_key(shop_id: int, outer_id: str, outer_line_id: str) -> uuid.UUID:
+    """The name under which stock is promised to a line."""
+    return uuid.uuid5(LINE_NAMESPACE, f"{shop_id}\0{outer_id}\0{outer_line_id}")
+
+
+# --- new orders ---------------------------------------------------------------------------------------------------
+
+
+def _demands(shop: Shop, sheets: Iterable[Sheet]) -> list[Demand]:
+    """What the new orders want of the stock: the paid, unshipped, unrefunded lines of orders that Omni fulfils."""
+    if shop.fulfilled_by != Shop.FulfilledBy.OMNI:
+        return []
+    return [
+        Demand(
+            line_key=line_key(shop.pk, sheet.draft.outer_id, line.outer_line_id),
+            shop_id=shop.pk,
+            sku_id=sku,
+            quantity=line.quantity,
+            together=number,
+        )
+        for number, sheet in enumerate(sheets)
+        if sheet.stage == Stage.CAPTURED
+        for line, sku in zip(sheet.draft.lines, sheet.skus, strict=True)
+        if not line.is_shipped and line.refund != LineRefund.DONE
+    ]
+
+
+def _refuse_short(
+    shop: Shop, new: list[tuple[int, Sheet]], results: dict[int, Captured], *, at: datetime, by: str
+) -> list[tuple[int, Sheet]]:
+    """Promise the stock first; orders that cannot have all of it are refused and leave no trace."""
+    demands = _demands(shop, [sheet for _position, sheet in new])
+    outcomes = reserve_stock(wanted=demands, at=at, by=by, refuse_short=True)
+    missing: dict[int, int] = {}
+    for demand, outcome in zip(demands, outcomes, strict=True):
+        if outcome.missing:
+            missing[demand.together] = missing.get(demand.together, 0) + outcome.missing
+    kept = []
+    for number, (position, sheet) in enumerate(new):
+        if number in missing:
+            detail = _("Not enough stock: %d units are missing. Nothing was reserved.") % missing[number]
+            results[position] = Captured(
+                sheet.draft.outer_id, "refused", None, "", "not_enough_stock", detail, "lines"
+            )
+        else:
+            kept.append((position, sheet))
+    return kept
+
+
+def _insert(
+    shop: Shop, sheets: list[Sheet], *, at: datetime, by: str, source: str, reserve: bool
+) -> set[int]:
+    """Write new orders, stock last. Returns the ids of those that no rival had written before."""
+    if not sheets:
+        return set()
+    for sheet, (channel_id, order_id) in zip(sheets, fetch_all(TAKE_ORDER_IDS, [len(sheets)]), strict=True):
+        sheet.channel_order_id, sheet.order_id = channel_id, order_id
+    ours = {row[0] for row in _insert_channel_orders(shop, sheets, at)}
+    sheets = [sheet for sheet in sheets if sheet.channel_order_id in ours]
+    if not sheets:
+        return set()
+    _insert_versions([(s.channel_order_id, s, False) for s in sheets], at=at, source=source)
+    _copy(COPY_ORDERS, (_order_row(shop, sheet, at) for sheet in sheets))
+    _copy(COPY_LINES, (row for sheet in sheets for row in _line_rows(shop, sheet)))
+    _insert_holds(sheets, at=at, by=by)
+    close_taken(shop_id=shop.pk, outer_ids=[sheet.draft.outer_id for sheet in sheets], at=at, by=by)
+    happenings = [_captured_happening(sheet, source) for sheet in sheets]
+    if reserve:
+        demands = _demands(shop, sheets)
+        outcomes = reserve_stock(wanted=demands, at=at, by=by) if demands else []
+        happenings += _mark_short(sheets, demands, outcomes)
+    record_happenings(happenings=happenings, at=at, by=by)
+    record_events(OrdersCaptured(tuple(sheet.order_id for sheet in sheets)))
+    return {sheet.order_id for sheet in sheets}
+
+
+def _insert_channel_orders(shop: Shop, sheets: list[Sheet], at: datetime) -> list[tuple[Any, ...]]:
+    return fetch_all(
+        INSERT_CHANNEL_ORDERS,
+        [
+            shop.pk,
+            at,
+            [sheet.channel_order_id for sheet in sheets],
+            [sheet.draft.outer_id for sheet in sheets],
+            [sheet.draft.state.value for sheet in sheets],
+            [sheet.draft.raw_state[:64] for sheet in sheets],
+            [sheet.draft.outer_modified_at for sheet in sheets],
+            [sheet.hash for sheet in sheets],
+        ],
+    )
+
+
+def _insert_versions(rows: list[tuple[int, Sheet, bool]], *, at: datetime, source: str) -> int:
+    return execute(
+        INSERT_VERSIONS,
+        [
+            source,
+            at,
+            [ident for ident, _, _ in rows],
+            [sheet.hash for _, sheet, _ in rows],
+            [sheet.draft.outer_modified_at for _, sheet, _ in rows],
+            [is_stale for _, _, is_stale in rows],
+            [encrypt(sheet.text, purpose="orders.channel_order_version.payload") for _, sheet, _ in rows],
+        ],
+    )
+
+
+def _copy(statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    """COPY is the cheapest way in for rows that cannot conflict (performance.md)."""
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _order_row(shop: Shop, sheet: Sheet, at: datetime) -> tuple[Any, ...]:
+    draft, to = sheet.draft, sheet.draft.receiver
+    is_outside = sheet.stage in (Stage.SHIPPED, Stage.COMPLETED) or shop.fulfilled_by != Shop.FulfilledBy.OMNI
+    return (
+        sheet.order_id,
+        sheet.number,
+        shop.pk,
+        sheet.channel_order_id,
+        draft.outer_id,
+        sheet.stage.value,
+        "outside" if is_outside else "omni",
+        len(sheet.holds),
+        draft.currency.upper(),
+        draft.total_amount,
+        draft.freight_amount,
+        draft.discount_amount,
+        clean_text(draft.buyer)[:120],
+        clean_text(draft.buyer_message),
+        clean_text(draft.seller_memo),
+        encrypt_receiver(to),
+        mask_receiver(to),
+        clean_text(to.province)[:40],
+        clean_text(to.city)[:40],
+        clean_text(to.district)[:40],
+        draft.placed_at,
+        draft.paid_at,
+        draft.ship_by,
+        at,
+        at,
+    )
+
+
+def _line_rows(shop: Shop, sheet: Sheet) -> Iterable[tuple[Any, ...]]:
+    is_over = sheet.stage == Stage.CANCELLED
+    is_gone = sheet.stage in (Stage.SHIPPED, Stage.COMPLETED)
+    for line, sku in zip(sheet.draft.lines, sheet.skus, strict=True):
+        is_cancelled = is_over or (line.refund == LineRefund.DONE and not is_gone and not line.is_shipped)
+        yield (
+            sheet.order_id,
+            line_key(shop.pk, sheet.draft.outer_id, line.outer_line_id),
+            line.outer_line_id,
+            sku,
+            clean_text(line.title)[:240],
+            line.quantity,
+            line.unit_price,
+            line.amount,
+            line.quantity if is_cancelled else 0,
+            line.quantity if (is_gone or line.is_shipped) and not is_cancelled else 0,
+        )
+
+
+def _insert_holds(sheets: list[Sheet], *, at: datetime, by: str) -> None:
+    rows = [(sheet.order_id, kind.value, reason) for sheet in sheets for kind, reason in sheet.holds]
+    if rows:
+        idents, kinds, reasons = zip(*rows, strict=True)
+        execute(INSERT_HOLDS, [by, at, list(idents), list(kinds), list(reasons)])
+
+
+def _captured_happening(sheet: Sheet, source: str) -> Happening:
+    detail: dict[str, Any] = {"state": sheet.draft.raw_state or sheet.draft.state.value, "source": source}
+    if sheet.holds:
+        detail["holds"] = [kind.value for kind, _ in sheet.holds]
+    return Happening(sheet.order_id, "captured", detail, Side.CHANNEL)
+
+
+def _mark_short(sheets: list[Sheet], demands: list[Demand], outcomes: list[Outcome]) -> list[Happening]:
+    """Write down what could not be promised; most batches have nothing to write."""
+    short = [(demand, outcome) for demand, outcome in zip(demands, outcomes, strict=True) if outcome.missing]
+    if not short:
+        return []
+    rows = fetch_all(MARK_SHORT, [[d.line_key for d, _o in short], [o.missing for _d, o in short]])
+    lines: dict[int, int] = {}
+    for (order_id,) in rows:
+        lines[order_id] = lines.get(order_id, 0) + 1
+    execute(COUNT_SHORT, [list(lines), list(lines.values())])
+    units: dict[int, int] = {}
+    for demand, outcome in short:
+        ident = sheets[demand.together].order_id
+        units[ident] = units.get(ident, 0) + outcome.missing
+    return [Happening(ident, "short", {"units": missing}) for ident, missing in units.items()]
+
+
+# --- known orders -------------------------------------------------------------------------------------------------
+
+
+def _update(
+    shop: Shop,
+    changed: list[tuple[KnownOrder, int, Sheet]],
+    results: dict[int, Captured],
+    *,
+    at: datetime,
+    by: str,
+    source: str,
+) -> None:
+    """Keep every version; apply those that are newer than what is known."""
+    versions: list[tuple[int, Sheet, bool]] = []
+    newer: list[tuple[KnownOrder, OrderDraft, list[int], bytes]] = []
+    for known, position, sheet in changed:
+        draft, result = sheet.draft, "changed"
+        if bytes(known.content_hash) == sheet.hash:
+            result = "unchanged"
+        elif draft.outer_modified_at < known.outer_modified_at:
+            result = "stale"
+            versions.append((known.channel_order_id, sheet, True))
+        else:
+            versions.append((known.channel_order_id, sheet, False))
+            newer.append((known, draft, sheet.skus, sheet.hash))
+        results[position] = Captured(draft.outer_id, result, known.order_id, known.number or "")  # type: ignore[arg-type]
+    if versions:
+        _insert_versions(versions, at=at, source=source)
+    if newer:
+        apply_changes(shop=shop, changes=newer, at=at, by=by)

@@ -1,0 +1,284 @@
+"""Apply what a platform now says of an order that we know already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from inventory.reserve import Demand, reserve_stock
+from omni.kernel.events import record_events
+from omni.kernel.sql import execute
+from orders.advance import advance_orders
+from orders.cancel import LineCancel, cancel_lines
+from orders.draft import ChannelState, LineRefund, OrderDraft, Receiver
+from orders.events import OrdersCaptured
+from orders.hold import NewHold, place_holds, resolve_holds
+from orders.models import SalesOrder, SalesOrderLine
+from orders.models.review import HoldKind
+from orders.receiver import encrypt_receiver, mask_receiver
+from orders.record import Happening, Side, record_happenings
+from orders.shortage import mark_short
+from orders.states import Stage
+from products.models import Shop
+
+UPDATE_CHANNEL_ORDERS = """
+    UPDATE orders_channelorder c SET state = v.state, raw_state = v.raw, outer_modified_at = v.modified,
+        content_hash = v.hash, versions = c.versions + 1
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[], %s::bytea[])
+        AS v(id, state, raw, modified, hash)
+    WHERE c.id = v.id
+"""
+PAID = frozenset(
+    {ChannelState.TO_SHIP, ChannelState.ON_HOLD, ChannelState.PARTIALLY_SHIPPED, ChannelState.UNKNOWN}
+)
+OVER = frozenset({Stage.SHIPPED, Stage.COMPLETED, Stage.CANCELLED})
+BEFORE_APPROVAL = frozenset({Stage.PENDING_PAYMENT, Stage.CAPTURED, Stage.IN_REVIEW})
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOrder:
+    """A channel order as it stands, with the sales order made of it."""
+
+    channel_order_id: int
+    outer_id: str
+    outer_modified_at: datetime
+    content_hash: bytes
+    state: str
+    order_id: int | None
+    number: str | None
+    stage: str | None
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a batch of changes comes to: collected first, carried out by one call per kind."""
+
+    paid: list[tuple[SalesOrder, OrderDraft]] = field(default_factory=list)
+    cancels: list[LineCancel] = field(default_factory=list)
+    holds: list[NewHold] = field(default_factory=list)
+    releases: dict[HoldKind, list[int]] = field(default_factory=dict)
+    shipped_outside: list[int] = field(default_factory=list)
+    completed: list[int] = field(default_factory=list)
+    happenings: list[Happening] = field(default_factory=list)
+
+    def release(self, order_id: int, kind: HoldKind) -> None:
+        self.releases.setdefault(kind, []).append(order_id)
+
+
+Change = tuple[KnownOrder, OrderDraft, list[int], bytes]
+
+
+@transaction.atomic
+def apply_changes(*, shop: Shop, changes: Sequence[Change], at: datetime, by: str) -> None:
+    """Bring sales orders in line with newer versions of their channel orders.
+
+    Payment reserves stock; a closed order is cancelled (the warehouse is asked where it has the order
+    already); an open refund or a platform's veto holds, their end lets go; what the buyer changed after the
+    review holds the order for a person.
+    """
+    _write_channel_orders(changes)
+    orders = _load([known.order_id for known, *_ in changes if known.order_id])
+    plan = Plan()
+    for known, draft, skus, _hash in changes:
+        order = orders.get(known.order_id or 0)
+        if order is not None:
+            _plan_one(order, draft, skus, plan)
+    _carry_out(shop, plan, at=at, by=by)
+
+
+def _write_channel_orders(changes: Sequence[Change]) -> None:
+    execute(
+        UPDATE_CHANNEL_ORDERS,
+        [
+            [known.channel_order_id for known, *_ in changes],
+            [draft.state.value for _, draft, *_ in changes],
+            [draft.raw_state[:64] for _, draft, *_ in changes],
+            [draft.outer_modified_at for _, draft, *_ in changes],
+            [content for *_, content in changes],
+        ],
+    )
+
+
+def _load(order_ids: list[int]) -> dict[int, SalesOrder]:
+    """The orders with their lines, locked in key order."""
+    found = SalesOrder.objects.filter(pk__in=order_ids).order_by("pk").select_for_update(no_key=True)
+    return {order.pk: order for order in found.prefetch_related("lines")}
+
+
+def _plan_one(order: SalesOrder, draft: OrderDraft, skus: list[int], plan: Plan) -> None:
+    plan.happenings.append(
+        Happening(order.pk, "channel.changed", {"state": draft.raw_state or draft.state.value}, Side.CHANNEL)
+    )
+    if order.stage in OVER:
+        _plan_finished(order, draft, plan)
+        return
+    if draft.state in (ChannelState.CANCELLED, ChannelState.CLOSED):
+        plan.cancels += [LineCancel(line.pk) for line in order.lines.all()]
+        return
+    if order.stage == Stage.PENDING_PAYMENT:
+        if draft.state in PAID:
+            _write_texts(order, draft)
+            plan.paid.append((order, draft))
+            _plan_holds(order, draft, plan)
+        return
+    _plan_refunds(order, draft, plan)
+    _plan_holds(order, draft, plan)
+    _plan_outside_shipment(order, draft, plan)
+    _plan_texts(order, draft, plan)
+    _plan_lines(order, draft, skus, plan)
+
+
+def _plan_finished(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
+    """After the parcel: only completion matters here. A refund then is a return, which has its own room."""
+    if order.stage == Stage.SHIPPED and draft.state == ChannelState.COMPLETED:
+        plan.completed.append(order.pk)
+
+
+def _plan_holds(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
+    if draft.state == ChannelState.ON_HOLD:
+        plan.holds.append(NewHold(order.pk, HoldKind.CHANNEL, _("The platform forbids shipping for now.")))
+    else:
+        plan.release(order.pk, HoldKind.CHANNEL)
+    if draft.state == ChannelState.UNKNOWN:
+        reason = _("The platform says “%s”, which Omni does not know.") % draft.raw_state
+        plan.holds.append(NewHold(order.pk, HoldKind.UNKNOWN_STATE, reason))
+    else:
+        plan.release(order.pk, HoldKind.UNKNOWN_STATE)
+
+
+def _plan_refunds(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
+    """A refund is a fact of one line: open holds the order, done cancels the line, refused lets go."""
+    lines = {line.outer_line_id: line for line in order.lines.all()}
+    for line_draft in draft.lines:
+        line = lines.get(line_draft.outer_line_id)
+        if line is not None and line_draft.refund == LineRefund.DONE and line.shipped_quantity == 0:
+            plan.cancels.append(LineCancel(line.pk))
+    if any(line.refund == LineRefund.OPEN for line in draft.lines):
+        plan.holds.append(NewHold(order.pk, HoldKind.REFUND, _("The buyer has asked for a refund.")))
+    else:
+        plan.release(order.pk, HoldKind.REFUND)
+
+
+def _plan_outside_shipment(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
+    """The platform says shipped although no parcel of ours has left."""
+    if draft.state not in (ChannelState.SHIPPED, ChannelState.COMPLETED, ChannelState.PARTIALLY_SHIPPED):
+        return
+    if order.fulfilled_by == "outside":
+        plan.shipped_outside.append(order.pk)
+        if draft.state == ChannelState.COMPLETED:
+            plan.completed.append(order.pk)
+    elif all(line.shipped_quantity == 0 for line in order.lines.all()):
+        reason = _("The platform says “%s”, but no parcel of ours has left.") % (
+            draft.raw_state or draft.state.value
+        )
+        plan.holds.append(NewHold(order.pk, HoldKind.SHIPPED_ELSEWHERE, reason))
+
+
+def _plan_texts(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
+    """Address and remarks: taken over at once; after the review a person must look again."""
+    changed = _write_texts(order, draft)
+    if not changed:
+        return
+    plan.happenings.append(Happening(order.pk, "texts.changed", {"fields": changed}, Side.CHANNEL))
+    if order.stage not in BEFORE_APPROVAL:
+        reason = _("Changed on the platform after the review: %s.") % ", ".join(changed)
+        plan.holds.append(NewHold(order.pk, HoldKind.CHANGED, reason))
+
+
+def _write_texts(order: SalesOrder, draft: OrderDraft) -> list[str]:
+    """Take over receiver and remarks; return the names of those that differ."""
+    to = draft.receiver
+    known = Receiver(**order.receiver) if order.receiver else Receiver()
+    changed = []
+    # The token of a masked receiver is renewed by the platform every week; that is no change of address.
+    if (to.name, to.mobile, to.phone, to.province, to.city, to.district, to.town, to.address) != (
+        known.name,
+        known.mobile,
+        known.phone,
+        known.province,
+        known.city,
+        known.district,
+        known.town,
+        known.address,
+    ):
+        changed.append("receiver")
+    if draft.buyer_message != order.buyer_message:
+        changed.append("buyer_message")
+    if draft.seller_memo != order.seller_memo:
+        changed.append("seller_memo")
+    if changed or to.token != known.token or (draft.paid_at and not order.paid_at):
+        SalesOrder.objects.filter(pk=order.pk).update(
+            receiver=encrypt_receiver(to),
+            receiver_mask=mask_receiver(to),
+            province=to.province[:40],
+            city=to.city[:40],
+            district=to.district[:40],
+            buyer_message=draft.buyer_message,
+            seller_memo=draft.seller_memo,
+            paid_at=draft.paid_at or order.paid_at,
+        )
+    return changed
+
+
+def _plan_lines(order: SalesOrder, draft: OrderDraft, skus: list[int], plan: Plan) -> None:
+    """Other goods than we captured: never rewritten in silence."""
+    known = {line.outer_line_id: (line.sku_id, line.quantity) for line in order.lines.all()}
+    now = {line.outer_line_id: (sku, line.quantity) for line, sku in zip(draft.lines, skus, strict=True)}
+    if known != now:
+        differing = sorted({*known, *now} - {ident for ident in known if known.get(ident) == now.get(ident)})
+        reason = _("The platform now shows other goods in line %s.") % ", ".join(differing)
+        plan.holds.append(NewHold(order.pk, HoldKind.CHANGED, reason))
+
+
+def _carry_out(shop: Shop, plan: Plan, *, at: datetime, by: str) -> None:
+    record_happenings(happenings=plan.happenings, at=at, by=by)
+    place_holds(holds=plan.holds, at=at, by=by, side=Side.CHANNEL)
+    for kind, order_ids in plan.releases.items():
+        resolve_holds(order_ids=order_ids, kinds=[kind], at=at, by=by, side=Side.CHANNEL)
+    if plan.paid:
+        _take_paid(shop, plan.paid, at=at, by=by)
+    if plan.cancels:
+        cancel_lines(cancels=plan.cancels, reason=_("Closed or refunded on the platform"), at=at, by=by)
+    if plan.shipped_outside:
+        _take_outside_shipments(plan.shipped_outside, at=at, by=by)
+    advance_orders(order_ids=plan.completed, to=Stage.COMPLETED, at=at, by=by, side=Side.CHANNEL)
+
+
+def _take_paid(shop: Shop, paid: list[tuple[SalesOrder, OrderDraft]], *, at: datetime, by: str) -> None:
+    """Paid orders are captured for good: their stock is promised now."""
+    advance_orders(order_ids=[o.pk for o, _ in paid], to=Stage.CAPTURED, at=at, by=by, side=Side.CHANNEL)
+    demands: list[Demand] = []
+    gone: list[LineCancel] = []
+    for number, (order, draft) in enumerate(paid):
+        refunded = {line.outer_line_id for line in draft.lines if line.refund == LineRefund.DONE}
+        for line in order.lines.all():
+            if line.outer_line_id in refunded:
+                gone.append(LineCancel(line.pk))
+            else:
+                demands.append(Demand(line.line_key, shop.pk, line.sku_id, line.quantity, number))
+    if shop.fulfilled_by == Shop.FulfilledBy.OMNI and demands:
+        outcomes = reserve_stock(wanted=demands, at=at, by=by)
+        missing: dict[UUID, int] = {o.line_key: o.missing for o in outcomes if o.missing}
+        mark_short(missing=missing, at=at, by=by)
+    if gone:
+        cancel_lines(cancels=gone, reason=_("Refunded on the platform"), at=at, by=by)
+    open_refunds = [
+        NewHold(order.pk, HoldKind.REFUND, _("The buyer has asked for a refund."))
+        for order, draft in paid
+        if any(line.refund == LineRefund.OPEN for line in draft.lines)
+    ]
+    place_holds(holds=open_refunds, at=at, by=by, side=Side.CHANNEL)
+    record_events(OrdersCaptured(tuple(order.pk for order, _ in paid)))
+
+
+def _take_outside_shipments(order_ids: list[int], *, at: datetime, by: str) -> None:
+    """Somebody else fulfils these: their counters follow the platform's word."""
+    moved = advance_orders(order_ids=order_ids, to=Stage.SHIPPED, at=at, by=by, side=Side.CHANNEL)
+    for line in SalesOrderLine.objects.filter(order_id__in=moved).order_by("pk"):
+        line.shipped_quantity = line.quantity - line.cancelled_quantity
+        line.save(update_fields=["shipped_quantity"])

@@ -1,0 +1,28 @@
+"""Whenever that happens below or beside, do this."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.utils import timezone
+
+from inventory.events import PromisesWithdrawn, ShortagesFilled
+from omni.kernel import doorbell
+from orders.events import OrdersApproved, OrdersCaptured
+from orders.shortage import mark_filled, mark_withdrawn
+
+
+def review_soon(_event: OrdersCaptured) -> None:
+    doorbell.ring("orders.tasks.review_captured")
+
+
+def source_soon(_event: OrdersApproved) -> None:
+    doorbell.ring("orders.tasks.source_approved")
+
+
+def mark_lines_filled(event: ShortagesFilled) -> None:
+    mark_filled(line_keys=[UUID(key) for key in event.line_keys], at=timezone.now(), by="system")
+
+
+def mark_lines_short(event: PromisesWithdrawn) -> None:
+    mark_withdrawn(line_keys=[UUID(key) for key in event.line_keys], at=timezone.now(), by="system")

@@ -1,0 +1,40 @@
+"""Which of our SKUs an outer line means: by listing first, then by the seller's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from omni.kernel.sql import fetch_all
+from orders.draft import LineDraft, OrderDraft
+
+BY_LISTING = """
+    SELECT l.outer_item_id, l.outer_sku_id, l.sku_id FROM products_listing l
+    JOIN unnest(%s::text[], %s::text[]) AS w(item, sku) ON l.outer_item_id = w.item AND l.outer_sku_id = w.sku
+    WHERE l.shop_id = %s
+"""
+BY_CODE = "SELECT code, id FROM products_sku WHERE code = ANY(%s)"
+
+
+class SkuFinder:
+    """The SKUs of a whole batch of drafts, found with at most two queries."""
+
+    def __init__(self, *, shop_id: int, drafts: Iterable[OrderDraft]) -> None:
+        lines = [line for draft in drafts for line in draft.lines]
+        outer = {(line.outer_item_id, line.outer_sku_id) for line in lines if line.outer_item_id}
+        self._by_listing: dict[tuple[str, str], int] = {}
+        if outer:
+            items, skus = zip(*outer, strict=True)
+            rows = fetch_all(BY_LISTING, [list(items), list(skus), shop_id])
+            self._by_listing = {(item, sku): ident for item, sku, ident in rows}
+        codes = {
+            line.sku_code
+            for line in lines
+            if line.sku_code and (line.outer_item_id, line.outer_sku_id) not in self._by_listing
+        }
+        self._by_code: dict[str, int] = dict(fetch_all(BY_CODE, [list(codes)])) if codes else {}
+
+    def find(self, line: LineDraft) -> int | None:
+        """The SKU's id, or None: nobody has said yet which SKU this is."""
+        return self._by_listing.get((line.outer_item_id, line.outer_sku_id)) or self._by_code.get(
+            line.sku_code
+        )

@@ -1,0 +1,363 @@
+"""Choose from where orders ship.
+
+Ranked rules, the first that tells two locations apart decides, and the reason is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from inventory.commit import Commitment, Committed, commit_stock, uncommit_stock
+from omni.kernel.events import record_events
+from omni.kernel.numbers import document_number, take_ids
+from omni.kernel.sql import execute, fetch_all
+from orders.advance import advance_orders
+from orders.cancel import DROPPABLE, drop_fulfilments
+from orders.events import OrdersSourced
+from orders.hold import NewHold, place_holds, resolve_holds
+from orders.models import FulfilmentLine, FulfilmentOrder, SalesOrder
+from orders.models.review import HoldKind
+from orders.record import Happening, record_happenings
+from orders.states import Stage
+
+CLAIM = """
+    SELECT id, province FROM orders_salesorder
+    WHERE stage = 'approved' AND open_holds = 0 AND short_lines = 0 AND fulfilled_by = 'omni'
+      AND (%s::bigint[] IS NULL OR id = ANY(%s::bigint[]))
+    ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+"""
+# What is promised to the open lines of these orders and not yet taken from a location.
+WANTS = """
+    SELECT l.order_id, l.id, r.line_key, r.part, r.sku_id, p.group_id, r.quantity
+    FROM orders_salesorderline l
+    JOIN inventory_reservation r ON r.line_key = l.line_key AND r.state = 'held'
+    JOIN inventory_stockpool p ON p.id = r.pool_id
+    WHERE l.order_id = ANY(%s) ORDER BY l.order_id, l.id, r.part
+"""
+# What each location that may ship could give. Read without a lock: taking it is guarded, and a lost race is
+# tried again.
+FREE = """
+    SELECT loc.id, loc.code, loc.group_id, loc.province, loc.serves_provinces, loc.priority, s.sku_id,
+           sum(s.on_hand - s.committed)
+    FROM inventory_location loc
+    JOIN inventory_stocklevel s ON s.location_id = loc.id AND s.grade = 'good'
+    WHERE loc.is_active AND loc.ships_online AND loc.group_id = ANY(%s) AND s.sku_id = ANY(%s)
+      AND s.on_hand > s.committed
+    GROUP BY loc.id, s.sku_id
+"""
+INSERT_DECISIONS = """
+    INSERT INTO orders_sourcingdecision (order_id, at, candidates, reason, by)
+    SELECT id, %s, candidates, reason, %s
+    FROM unnest(%s::bigint[], %s::jsonb[], %s::text[]) AS d(id, candidates, reason)
+"""
+INSERT_FULFILMENTS = """
+    INSERT INTO orders_fulfilmentorder (id, number, location_id, state, created_at, state_at)
+    SELECT id, number, location, 'planned', %s, %s
+    FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) AS f(id, number, location)
+"""
+INSERT_LINES = """
+    INSERT INTO orders_fulfilmentline (fulfilment_id, order_line_id, order_id, sku_id, line_key, part, quantity)
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::uuid[], %s::int[], %s::int[])
+"""
+EXCLUDED = """
+    SELECT DISTINCT l.order_id, f.location_id FROM orders_fulfilmentline l
+    JOIN orders_fulfilmentorder f ON f.id = l.fulfilment_id
+    WHERE l.order_id = ANY(%s) AND f.state = 'cancelled' AND f.refusal <> ''
+"""
+# Names of the rules, best first; the page shows them with each candidate's rank.
+RULES = ("units", "serves", "same_province", "priority")
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    order_id: int
+    line_id: int
+    line_key: UUID
+    part: int
+    sku_id: int
+    group_id: int
+    quantity: int
+
+
+@dataclass(slots=True)
+class Place:
+    """A location with what it can still give in this run, by SKU."""
+
+    location_id: int
+    code: str
+    group_id: int
+    province: str
+    serves: Sequence[str]
+    priority: int
+    free: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Choice:
+    """What was decided for one order. `missing`: units that no location can give."""
+
+    order_id: int
+    takes: list[tuple[Place, Want, int]] = field(default_factory=list)
+    candidates: list[dict[str, Any]] = field(default_factory=list)
+    reason: str = ""
+    missing: int = 0
+
+
+@transaction.atomic
+def source_orders(
+    *, limit: int, at: datetime, by: str = "system", order_ids: Sequence[int] | None = None
+) -> int:
+    """Choose locations for up to `limit` approved orders that nothing holds and nothing is short of, oldest
+    first.
+
+    One location that can send all of it, if there is one; else as few as possible. Among equals: one that
+    serves the receiver's province, one that lies in it, the lower priority number. The stock is taken from
+    the location; orders whose stock a rival took meanwhile are left for the next run. Returns the number of
+    orders that were looked at.
+    """
+    claimed = dict(fetch_all(CLAIM, [order_ids, order_ids, limit]))
+    if not claimed:
+        return 0
+    wants = _wants(list(claimed))
+    places = _places(wants)
+    excluded = set(fetch_all(EXCLUDED, [list(claimed)]))
+    choices = [
+        _choose(ident, province, wants.get(ident, []), places, excluded)
+        for ident, province in sorted(claimed.items())
+    ]
+    _carry_out(choices, at=at, by=by)
+    return len(claimed)
+
+
+def _wants(order_ids: list[int]) -> dict[int, list[Want]]:
+    found: dict[int, list[Want]] = {}
+    for row in fetch_all(WANTS, [order_ids]):
+        found.setdefault(row[0], []).append(Want(*row))
+    return found
+
+
+def _places(wants: dict[int, list[Want]]) -> list[Place]:
+    every = [want for rows in wants.values() for want in rows]
+    places: dict[int, Place] = {}
+    rows = fetch_all(FREE, [sorted({w.group_id for w in every}), sorted({w.sku_id for w in every})])
+    for ident, code, group, province, serves, priority, sku, free in rows:
+        serves = serves if isinstance(serves, list) else json.loads(serves)
+        place = places.setdefault(ident, Place(ident, code, group, province, serves, priority))
+        place.free[sku] = int(free)
+    return sorted(places.values(), key=lambda place: place.location_id)
+
+
+def _choose(
+    order_id: int, province: str, wants: list[Want], places: list[Place], excluded: set[tuple[Any, ...]]
+) -> Choice:
+    """Take from the best location, then from the best for the rest, until nothing is missing or nobody can
+    give.
+    """
+    choice = Choice(order_id)
+    left = {(want.line_key, want.part): want.quantity for want in wants}
+    open_places = [place for place in places if (order_id, place.location_id) not in excluded]
+    while any(left.values()):
+        ranked = [(_rank(place, province, wants, left), place) for place in open_places]
+        ranked = sorted(
+            (pair for pair in ranked if pair[0][0]), key=lambda pair: (pair[0], pair[1].location_id)
+        )
+        if not ranked:
+            break
+        best = ranked[0][1]
+        if not choice.takes:
+            choice.reason = _reason(ranked, sum(left.values()))
+            choice.candidates = [_shown(place, rank, sum(left.values())) for rank, place in ranked]
+        _take(best, wants, left, choice)
+        open_places.remove(best)
+    choice.missing = sum(left.values())
+    return choice
+
+
+def _rank(
+    place: Place, province: str, wants: list[Want], left: dict[tuple[UUID, int], int]
+) -> tuple[int, int, int, int]:
+    """Lower is better; the first number is minus the units that it could send."""
+    free = dict(place.free)
+    units = 0
+    for want in wants:
+        if want.group_id == place.group_id:
+            take = min(left[want.line_key, want.part], free.get(want.sku_id, 0))
+            free[want.sku_id] = free.get(want.sku_id, 0) - take
+            units += take
+    serves = not place.serves or any(_same(province, name) for name in place.serves)
+    return (-units, 0 if serves else 1, 0 if _same(province, place.province) else 1, place.priority)
+
+
+def _same(one: str, other: str) -> bool:
+    """广东 and 广东省 are one province."""
+    return bool(one and other) and (one.startswith(other) or other.startswith(one))
+
+
+def _reason(ranked: list[tuple[tuple[int, int, int, int], Place]], wanted: int) -> str:
+    """The rule that told the best from the second best."""
+    best = ranked[0][0]
+    if len(ranked) == 1:
+        return "only_candidate"
+    second = ranked[1][0]
+    for rule, mine, other in zip(RULES, best, second, strict=True):
+        if mine != other:
+            return "whole_order" if rule == "units" and -best[0] == wanted else rule
+    return "location_id"
+
+
+def _shown(place: Place, rank: tuple[int, int, int, int], wanted: int) -> dict[str, Any]:
+    return {
+        "location": place.code,
+        "units": -rank[0],
+        "of": wanted,
+        "serves": rank[1] == 0,
+        "same_province": rank[2] == 0,
+        "priority": rank[3],
+    }
+
+
+def _take(place: Place, wants: list[Want], left: dict[tuple[UUID, int], int], choice: Choice) -> None:
+    for want in wants:
+        key = (want.line_key, want.part)
+        units = min(left[key], place.free.get(want.sku_id, 0)) if want.group_id == place.group_id else 0
+        if units:
+            place.free[want.sku_id] -= units
+            left[key] -= units
+            choice.takes.append((place, want, units))
+
+
+def _carry_out(choices: list[Choice], *, at: datetime, by: str) -> None:
+    impossible = [choice for choice in choices if choice.missing or not choice.takes]
+    possible = [choice for choice in choices if choice.takes and not choice.missing]
+    _hold(impossible, at=at, by=by)
+    if not possible:
+        return
+    sourced = _commit(possible, at=at, by=by)
+    if not sourced:
+        return
+    _write(sourced, at=at, by=by)
+    order_ids = sorted(sourced)
+    advance_orders(order_ids=order_ids, to=Stage.SOURCED, at=at, by=by)
+    record_events(OrdersSourced(tuple(order_ids)))
+
+
+def _hold(choices: list[Choice], *, at: datetime, by: str) -> None:
+    """No location can ship it although the stock is promised.
+
+    A person must look (locations switched off, refusals).
+    """
+    holds = [
+        NewHold(
+            choice.order_id,
+            HoldKind.SOURCING,
+            _("No location that may ship has %d of the promised units free.") % choice.missing
+            if choice.missing
+            else _("Nothing is promised to it that could be shipped."),
+        )
+        for choice in choices
+    ]
+    place_holds(holds=holds, at=at, by=by)
+
+
+def _commit(
+    choices: list[Choice], *, at: datetime, by: str
+) -> dict[int, tuple[Choice, list[tuple[Want, Committed]]]]:
+    """Take the stock. An order that did not get all of it gives back what it got."""
+    asked = [(choice, place, want, units) for choice in choices for place, want, units in choice.takes]
+    answers = commit_stock(
+        commitments=[
+            Commitment(want.line_key, want.part, place.location_id, units) for _c, place, want, units in asked
+        ],
+        at=at,
+        by=by,
+    )
+    got: dict[int, tuple[Choice, list[tuple[Want, Committed]]]] = {}
+    lost: set[int] = set()
+    for (choice, _place, want, _units), answer in zip(asked, answers, strict=True):
+        got.setdefault(choice.order_id, (choice, []))[1].append((want, answer))
+        if not answer.ok:
+            lost.add(choice.order_id)
+    back = [(a.line_key, a.part) for ident in lost for _w, a in got[ident][1] if a.ok]
+    if back:
+        uncommit_stock(parts=back, at=at, by=by)
+    return {ident: pair for ident, pair in got.items() if ident not in lost}
+
+
+def _write(sourced: dict[int, tuple[Choice, list[tuple[Want, Committed]]]], *, at: datetime, by: str) -> None:
+    pairs = sorted({(ident, a.location_id) for ident, (_c, rows) in sourced.items() for _w, a in rows})
+    idents = take_ids(FulfilmentOrder, len(pairs))
+    fulfilment = dict(zip(pairs, idents, strict=True))
+    execute(
+        INSERT_FULFILMENTS,
+        [
+            at,
+            at,
+            idents,
+            [document_number("FO", ident) for ident in idents],
+            [location for _o, location in pairs],
+        ],
+    )
+    rows = [(fulfilment[ident, a.location_id], w, a) for ident, (_c, got) in sourced.items() for w, a in got]
+    execute(
+        INSERT_LINES,
+        [
+            [ident for ident, _w, _a in rows],
+            [want.line_id for _i, want, _a in rows],
+            [want.order_id for _i, want, _a in rows],
+            [want.sku_id for _i, want, _a in rows],
+            [answer.line_key for _i, _w, answer in rows],
+            [answer.part for _i, _w, answer in rows],
+            [answer.quantity for _i, _w, answer in rows],
+        ],
+    )
+    choices = [choice for choice, _rows in sourced.values()]
+    execute(
+        INSERT_DECISIONS,
+        [
+            at,
+            by,
+            [choice.order_id for choice in choices],
+            [json.dumps(choice.candidates) for choice in choices],
+            [choice.reason for choice in choices],
+        ],
+    )
+    record_happenings(happenings=_happenings(choices), at=at, by=by)
+
+
+def _happenings(choices: Iterable[Choice]) -> list[Happening]:
+    return [
+        Happening(
+            choice.order_id,
+            "sourced",
+            {"locations": sorted({place.code for place, _w, _u in choice.takes}), "reason": choice.reason},
+        )
+        for choice in choices
+    ]
+
+
+@transaction.atomic
+def resource_orders(*, order_ids: Sequence[int], at: datetime, by: str) -> dict[int, str]:
+    """Take back what no warehouse has accepted and source these orders anew, elsewhere if a warehouse refused
+    them.
+
+    Returns a sentence for each order for which that is not possible.
+    """
+    rows = FulfilmentLine.objects.filter(order_id__in=order_ids, fulfilment__state__in=DROPPABLE)
+    drop_fulfilments(fulfilment_ids=sorted(set(rows.values_list("fulfilment_id", flat=True))), at=at, by=by)
+    resolve_holds(order_ids=order_ids, kinds=[HoldKind.SOURCING], at=at, by=by)
+    ready = set(
+        SalesOrder.objects.filter(pk__in=order_ids, stage=Stage.APPROVED).values_list("pk", flat=True)
+    )
+    return {
+        ident: _("A warehouse has it already, or it is not approved.")
+        for ident in order_ids
+        if ident not in ready
+    }

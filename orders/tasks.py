@@ -1,0 +1,29 @@
+"""Sweeps over the queues that need no person: read the clock, take a batch, go on until the queue is dry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+from django.utils import timezone
+
+from omni.kernel import doorbell
+from omni.kernel.retry import repeat_on_conflict
+from orders.review import review_captured as review_batch
+from orders.source import source_orders
+
+BATCH = 200
+
+
+@shared_task
+def review_captured(**_newer: Any) -> None:
+    doorbell.answer("orders.tasks.review_captured")
+    while len(repeat_on_conflict(lambda: review_batch(limit=BATCH, at=timezone.now()))) == BATCH:
+        pass
+
+
+@shared_task
+def source_approved(**_newer: Any) -> None:
+    doorbell.answer("orders.tasks.source_approved")
+    while repeat_on_conflict(lambda: source_orders(limit=BATCH, at=timezone.now())) == BATCH:
+        pass
