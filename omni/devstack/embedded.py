@@ -122,7 +122,8 @@ def is_stopped(place: Place) -> bool:
 def use_servers(environ: MutableMapping[str, str] = os.environ) -> Iterator[list[Lease]]:
     """Point DATABASE_URL and REDIS_URL at embedded servers where they are not set, for the time of the block.
 
-    What the environment names is left alone. The secret of this copy comes along, unless one is set.
+    What the environment names is left alone. The secret of this copy comes with its own database, and only then:
+    a site that names its database must bring its own secret.
     """
     leases: list[Lease] = []
     wanted = [
@@ -130,7 +131,7 @@ def use_servers(environ: MutableMapping[str, str] = os.environ) -> Iterator[list
         for name, variable in (("postgres", "DATABASE_URL"), ("valkey", "REDIS_URL"))
         if not environ.get(variable)
     ]
-    if not environ.get("SECRET_KEY"):
+    if not environ.get("DATABASE_URL") and not environ.get("SECRET_KEY"):
         environ["SECRET_KEY"] = secret_key()
     try:
         for name, variable in wanted:

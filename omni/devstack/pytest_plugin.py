@@ -27,6 +27,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     if worker is None:
         compile_catalogues()
         folder = Path(tempfile.mkdtemp(prefix="omni-tests-"))
+        (folder / "static").mkdir()  # where the static files of a production site would lie
         os.environ["OMNI_HOME"] = str(folder)
         os.environ.setdefault("SECRET_KEY", "only-for-tests")
         os.environ["OMNI_TESTS_OWN_VALKEY"] = "" if os.environ.get("REDIS_URL") else "1"

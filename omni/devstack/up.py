@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from omni.devstack.embedded import (
 )
 from omni.devstack.home import PROJECT, Lock, home, open_home
 from omni.devstack.keeper import die_with_parent
+from omni.devstack.probe import is_alive
 from omni.devstack.processes import Setting, programs
 from omni.devstack.supervisor import Supervisor
 
@@ -158,15 +158,8 @@ def _prepare(supervisor: Supervisor) -> int:
 def _wait_for_web(port: int, supervisor: Supervisor) -> bool:
     deadline = time.monotonic() + WEB_SECONDS_MAX
     while not supervisor.signals and time.monotonic() < deadline:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", "/livez")
-            if connection.getresponse().status < http.client.INTERNAL_SERVER_ERROR:
-                return True
-        except OSError:
-            pass
-        finally:
-            connection.close()
+        if is_alive(port, host="localhost"):
+            return True
         time.sleep(0.1)
     if not supervisor.signals:
         say(f"the web server does not answer /livez after {WEB_SECONDS_MAX} s; its lines above say why")
