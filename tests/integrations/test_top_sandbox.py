@@ -320,6 +320,31 @@ def test_sending_again_is_refused_and_counted(platform: Platform) -> None:
     assert (order["lines"][0]["times_sent"], order["send_attempts"]) == (1, 2)
 
 
+def test_a_line_that_was_sent_or_paid_back_is_not_sent_with_the_rest(platform: Platform) -> None:
+    order = platform.place(lines=3)
+    tid, (sent, closed, open_line) = order["tid"], [line["oid"] for line in order["lines"]]
+    send(platform, tid, is_split=1, sub_tid=sent)
+    platform.control("refund", tid=tid, oid=closed)
+    platform.control("agree", tid=tid, oid=closed)
+
+    again = [send(platform, tid, is_split=1, sub_tid=oid) for oid in (sent, closed, f"{open_line},{sent}")]
+    send(platform, tid)
+
+    assert {answer["code"] for answer in again} == {15}
+    assert [line["times_sent"] for line in platform.order(tid)["lines"]] == [1, 0, 1]
+    assert platform.order(tid)["status"] == "WAIT_BUYER_CONFIRM_GOODS"
+
+
+def test_sending_settles_an_open_refund(platform: Platform) -> None:
+    tid = platform.place()["tid"]
+    platform.control("refund", tid=tid)
+
+    send(platform, tid)
+
+    assert platform.order(tid)["lines"][0]["refund_status"] == "CLOSED"
+    assert [case["status"] for case in platform.truth()["refunds"]] == ["CLOSED"]
+
+
 def test_an_unpaid_trade_a_strange_carrier_and_a_foreign_line_are_not_sent(platform: Platform) -> None:
     unpaid, paid = platform.place(paid=False)["tid"], platform.place()["tid"]
 
