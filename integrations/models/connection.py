@@ -82,7 +82,8 @@ class Cursor(models.Model):
     """How far one stream of a connection has been read, and who is working on it now.
 
     `upto`: everything before it is stored or parked. The lease belongs to `holder` until `lease_until`; a
-    worker that dies gives it back by letting it lapse.
+    worker that dies gives it back by letting it lapse. `window_seconds`: how much is asked for at once, halved
+    when the other side cannot bear it; empty: all that it allows.
     """
 
     connection = models.ForeignKey(
@@ -95,6 +96,8 @@ class Cursor(models.Model):
     due_at = models.DateTimeField(_("due at"), db_default=Now())
     last_run_at = models.DateTimeField(_("last run"), null=True)
     last_count = models.PositiveIntegerField(_("rows in last run"), db_default=0)
+    failures = models.PositiveIntegerField(_("failures in a row"), db_default=0)
+    window_seconds = models.PositiveIntegerField(_("window (s)"), null=True)
 
     class Meta:
         verbose_name = _("cursor")

@@ -104,7 +104,7 @@ class RealShop:
                 "metadata": dict(metadata),
             },
         )
-        return next(one["id"] for one in self.order(order_id)["fulfillments"] if one["id"] not in before)
+        return next(str(one["id"]) for one in self.order(order_id)["fulfillments"] if one["id"] not in before)
 
     def parcels(self, order_id: str) -> list[tuple[str, dict[str, int]]]:
         """(tracking number, SKU code → units) of all that has left, as the shop shows it."""

@@ -18,11 +18,10 @@ from integrations.contract import (
     DispatchLine,
     LineResult,
     PriceLine,
-    RefundDraft,
     StockLine,
 )
 from omni.kernel.http import HttpClient
-from orders.draft import OrderDraft
+from orders.draft import OrderDraft, RefundDraft
 
 # An order of a hundred lines is told in some 300 kB, and an answer may have 10 MB.
 PAGE = 25
