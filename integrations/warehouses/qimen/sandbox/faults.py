@@ -40,7 +40,7 @@ class Faults:
         self._probabilities: dict[str, float] = dict.fromkeys(MEANINGS, 0.0)
         self.switch(probabilities or {})
 
-    def switch(self, probabilities: Mapping[str, float]) -> None:
+    def switch(self, probabilities: Mapping[str, object]) -> None:
         """Change the named switches; `*` means all. Raises UnknownFault and changes nothing then."""
         wanted: dict[str, float] = {}
         for name, value in probabilities.items():
