@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 # Only the programs of these wheels are used, never their Python: it creates a system user and opens the
@@ -59,25 +60,50 @@ def valkey_server() -> Path:
     raise NoServerProgram("no Valkey found: install requirements.txt, or set REDIS_URL or VALKEY_SERVER")
 
 
-def without_root() -> list[str]:
-    """The words to put before a PostgreSQL program so that it does not see itself as root.
+NOBODY = 65534
 
-    In a user namespace root appears as user 1000; no file mode is changed and no user is created. Files it writes
-    still belong to root outside, which is why this is for development and CI only.
 
-    Raises RootNotAllowed where namespaces are switched off.
+@dataclass(frozen=True)
+class Disguise:
+    """How a PostgreSQL program is run so that it does not see itself as root: words before its own, and its user."""
+
+    prefix: tuple[str, ...] = ()
+    user: int | None = None  # who has to own its data, if not ourselves
+
+
+def disguise() -> Disguise:
+    """The disguise that works here; nothing when we are not root.
+
+    Preferred is a user namespace, in which root appears as user 1000: no file changes hands and no user is needed.
+    Files it writes still belong to root outside. Containers mostly forbid namespaces; there we are real root and may
+    become `nobody`.
+
+    Raises RootNotAllowed.
     """
     if os.geteuid() != 0:
-        return []
-    prefix = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"]
-    if (
-        shutil.which("unshare")
-        and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
-    ):
-        return prefix
+        return Disguise()
+    namespace = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
+    if _works(*namespace, "true"):
+        return Disguise(namespace)
+    # setpriv asks for the signal itself: changing the user takes back what we have asked the kernel for.
+    nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--pdeathsig=INT", "--")
+    if _works(*nobody, "true"):
+        return Disguise(nobody, NOBODY)
     raise RootNotAllowed(
-        "PostgreSQL does not run as root and user namespaces are switched off here: "
+        "PostgreSQL does not run as root, and here root can neither open a user namespace nor become another user: "
         "run as another user, or set DATABASE_URL"
+    )
+
+
+def without_root() -> list[str]:
+    """The words to put before a PostgreSQL program whose data may stay ours; see `disguise`."""
+    return list(disguise().prefix)
+
+
+def _works(*argv: str) -> bool:
+    return (
+        shutil.which(argv[0]) is not None
+        and subprocess.run(argv, capture_output=True, check=False).returncode == 0
     )
 
 

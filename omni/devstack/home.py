@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -68,16 +69,25 @@ def open_home() -> Path:
     return folder
 
 
-def socket_folder(folder: Path) -> Path:
+def socket_folder(folder: Path, *, user: int | None = None) -> Path:
     """Make the folder in which the sockets of `folder` lie: short, because a socket path may have 107 bytes.
+
+    It belongs to us, or to `user` when we are root and the server is not.
 
     Raises UnsafeSocketFolder when the place is taken by another user: everyone may write to the temporary directory.
     """
     name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:10]
     place = Path(tempfile.gettempdir()) / f"omni-{os.geteuid()}-{name}"
-    place.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+        if user is not None:
+            os.chown(place, user, user)
     found = place.lstat()
-    if found.st_uid != os.geteuid() or found.st_mode & 0o077 or place.is_symlink():
+    if (
+        found.st_uid != (os.geteuid() if user is None else user)
+        or found.st_mode & 0o077
+        or place.is_symlink()
+    ):
         raise UnsafeSocketFolder(
             f"{place} belongs to another user or is open to others; remove it, or set TMPDIR"
         )

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from omni.devstack.binaries import NoServerProgram, RootNotAllowed, postgres_bin, valkey_server, without_root
+from omni.devstack.binaries import NoServerProgram, RootNotAllowed, disguise, postgres_bin, valkey_server
 from omni.devstack.embedded import Place
 from omni.devstack.home import Lock, UnsafeSocketFolder, socket_folder
 
@@ -68,8 +68,9 @@ class Postgres:
 
     def __init__(self, place: Place, *, throwaway: bool) -> None:
         self.place, self.throwaway = place, throwaway
-        self.bin, self.prefix = postgres_bin(), without_root()
-        self.sockets = socket_folder(place.folder)
+        self.bin, self.disguise = postgres_bin(), disguise()
+        self.prefix = self.disguise.prefix
+        self.sockets = socket_folder(place.folder, user=self.disguise.user)
         self.url = f"postgresql://omni@/omni?host={quote(str(self.sockets), safe='')}"
 
     def prepare(self) -> None:
@@ -79,6 +80,8 @@ class Postgres:
         (self.place.data / "postmaster.pid").unlink(missing_ok=True)
         if (self.place.data / "PG_VERSION").exists():
             return
+        if self.disguise.user is not None:
+            self._hand_over(self.disguise.user)
         draft = self.place.folder / "draft"
         shutil.rmtree(draft, ignore_errors=True)
         # C.UTF-8 and not C: with C, pg_trgm finds no trigram in Chinese, and a search silently finds nothing.
@@ -89,6 +92,16 @@ class Postgres:
         single = [self.bin / "postgres", "--single", "-D", draft, "-c", fsync, "postgres"]
         _run([*self.prefix, *single], text="CREATE DATABASE omni\n")
         draft.rename(self.place.data)
+
+    def _hand_over(self, user: int) -> None:
+        os.chown(self.place.folder, user, user)
+        self.place.folder.parent.chmod(0o711)  # to pass through; what lies there stays closed
+        for needed in (self.place.folder, self.bin):
+            if subprocess.run([*self.prefix, "test", "-x", needed], check=False).returncode:
+                raise ServerGaveUp(
+                    f"PostgreSQL runs as user {user} here, who cannot reach {needed}; "
+                    "choose another OMNI_HOME, run as another user, or set DATABASE_URL"
+                )
 
     def argv(self) -> list[str]:
         settings = THROWAWAY_POSTGRES_SETTINGS if self.throwaway else POSTGRES_SETTINGS
@@ -113,7 +126,8 @@ class Valkey:
     def __init__(self, place: Place, *, throwaway: bool) -> None:
         self.place, self.throwaway = place, throwaway
         self.program = valkey_server()
-        self.socket = socket_folder(place.folder) / "valkey.sock"
+        self.sockets = socket_folder(place.folder)
+        self.socket = self.sockets / "valkey.sock"
         self.url = f"unix://{self.socket}?db=0"
 
     def prepare(self) -> None:
@@ -207,7 +221,7 @@ def keep(server: Postgres | Valkey, tell_starter: Callable[[], None]) -> int:
         _stop(server, process)
         if server.throwaway:
             shutil.rmtree(place.data, ignore_errors=True)
-        shutil.rmtree(socket_folder(place.folder), ignore_errors=True)
+        shutil.rmtree(server.sockets, ignore_errors=True)
 
 
 def _wait_for_last_user(users: Lock, over: threading.Event) -> None:

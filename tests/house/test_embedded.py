@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,14 @@ import psycopg
 import pytest
 import redis
 
-from omni.devstack.embedded import Place, is_stopped, lease_server, running_server, use_servers
+from omni.devstack.embedded import (
+    Place,
+    ServerDidNotStart,
+    is_stopped,
+    lease_server,
+    running_server,
+    use_servers,
+)
 from omni.devstack.home import PROJECT, UnsafeSocketFolder, socket_folder
 
 HOLD = """
@@ -162,6 +171,45 @@ def test_the_database_finds_chinese_text_and_keeps_what_it_has_committed(
     assert len(trigrams[0]) == 6
     assert (settings["fsync"], settings["synchronous_commit"], settings["jit"]) == ("on", "on", "off")
     assert settings["listen_addresses"] == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs a disguise")
+def test_root_becomes_nobody_where_user_namespaces_are_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(tempfile.mkdtemp(prefix="omni-home-"))
+    tools = home / "tools"
+    tools.mkdir()
+    (tools / "unshare").write_text("#!/bin/sh\nexit 1\n")
+    (tools / "unshare").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+
+    try:
+        lease = lease_server("postgres", folder=home)
+        with psycopg.connect(lease.url) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == ("omni",)
+        server = running_server("postgres", folder=home)
+        assert server is not None
+        assert Path(f"/proc/{server['pid']}").stat().st_uid == 65534
+
+        os.kill(int(str(server["keeper"])), signal.SIGKILL)
+        eventually(lambda: is_stopped(Place(home / "postgres")))
+        lease.release()
+        again = lease_server("postgres", folder=home)
+        assert again.release_and_wait()
+    finally:
+        shutil.rmtree(home)
+
+
+def test_a_home_that_nobody_can_reach_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root needs a disguise")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "unshare").write_text("#!/bin/sh\nexit 1\n")
+    (closed / "unshare").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{closed}:{os.environ['PATH']}")
+
+    with pytest.raises(ServerDidNotStart, match="cannot reach"):
+        lease_server("postgres", folder=closed / "home")
 
 
 def test_servers_that_the_environment_names_are_left_alone(
