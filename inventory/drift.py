@@ -154,7 +154,7 @@ ACKNOWLEDGED_OTHER_NUMBER = """
 # A shop to which nothing was ever sent takes no stock from us: nobody waits for its answer.
 PUBLISHED_LATE = f"""
     SELECT p.id, p.shop_id, p.listing_id, p.desired_quantity, p.desired_at, p.attempts, p.last_error
-    FROM inventory_publishedstock p
+    FROM inventory_publishedstock p JOIN products_listing l ON l.id = p.listing_id AND l.state = 'listed'
     WHERE p.desired_version > p.acked_version AND p.desired_at < now() - interval '{LAG_MAX}'
       AND EXISTS (SELECT FROM inventory_publishedstock o WHERE o.shop_id = p.shop_id AND o.sent_version > 0)
     ORDER BY p.id

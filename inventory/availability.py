@@ -1,0 +1,207 @@
+"""What each shop may sell, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.utils import timezone
+
+from inventory.models.ledger import Account, MovementKind
+from omni.kernel.sql import fetch_all
+
+# Driven from the pools, so that its cost follows their number: each pool meets the few rows that name it for every
+# SKU by a hash join, and the rows of its own SKU by their index; a shop's rows for one SKU replace the others. What
+# lines are owed in a group comes off its shared pool first: it is as good as sold. Reads only, takes no lock.
+SHARES = """
+    WITH owed AS (
+        SELECT sku_id, group_id, sum(quantity)::int AS quantity FROM inventory_shortage
+        WHERE state = 'open' AND (%(skus)s::bigint[] IS NULL OR sku_id = ANY(%(skus)s::bigint[]))
+        GROUP BY sku_id, group_id
+    ), pools AS (
+        SELECT p.id, p.sku_id, p.group_id, p.kind, p.label, p.granted - p.reserved AS free,
+               coalesce(o.quantity, 0) AS owed
+        FROM inventory_stockpool p
+        LEFT JOIN owed o ON p.kind = 'shared' AND o.sku_id = p.sku_id AND o.group_id = p.group_id
+        WHERE p.kind NOT IN ('safety', 'revoking')
+          AND (%(skus)s::bigint[] IS NULL OR p.sku_id = ANY(%(skus)s::bigint[]))
+          AND (p.starts_at IS NULL OR p.starts_at <= %(at)s) AND (p.ends_at IS NULL OR p.ends_at > %(at)s)
+    ), drawn AS (
+        SELECT s.shop_id, s.position, s.publish_ratio, p.*
+        FROM pools p
+        JOIN inventory_shoppool s
+          ON s.group_id = p.group_id AND s.kind = p.kind AND s.label = p.label AND s.sku_id IS NULL
+        WHERE NOT EXISTS (
+            SELECT FROM inventory_shoppool own WHERE own.shop_id = s.shop_id AND own.sku_id = p.sku_id)
+        UNION ALL
+        SELECT s.shop_id, s.position, s.publish_ratio, p.*
+        FROM pools p
+        JOIN inventory_shoppool s
+          ON s.group_id = p.group_id AND s.kind = p.kind AND s.label = p.label AND s.sku_id = p.sku_id
+    )
+    SELECT shop_id, sku_id, id AS pool_id, position, free, owed, publish_ratio,
+           floor(greatest(free - owed, 0) * publish_ratio)::int AS sellable
+    FROM drawn
+"""
+SELLABLE = f"""
+    SELECT shop_id, sku_id, sum(sellable)::int AS quantity FROM ({SHARES}) shares GROUP BY shop_id, sku_id
+"""  # noqa: S608 - put together from constants
+
+FILLABLE_SKUS = """
+    SELECT s.sku_id FROM inventory_shortage s
+    WHERE s.state = 'open' AND s.quantity <= (
+        SELECT sum(p.granted - p.reserved) FROM inventory_stockpool p
+        WHERE p.sku_id = s.sku_id AND p.kind NOT IN ('safety', 'revoking'))
+    GROUP BY s.sku_id ORDER BY min(s.id) LIMIT %s
+"""
+
+LEVELS = """
+    SELECT l.code, l.name, g.code, v.grade, v.owner, v.on_hand, v.committed, v.on_hand - v.committed
+    FROM inventory_stocklevel v
+    JOIN inventory_location l ON l.id = v.location_id
+    JOIN inventory_locationgroup g ON g.id = l.group_id
+    WHERE v.sku_id = %s ORDER BY g.code, l.priority, l.code, v.grade, v.owner
+"""
+POOLS = """
+    SELECT p.id, g.code, p.kind, p.label, p.granted, p.reserved, p.granted - p.reserved, p.target
+    FROM inventory_stockpool p JOIN inventory_locationgroup g ON g.id = p.group_id
+    WHERE p.sku_id = %s ORDER BY g.code, p.kind, p.label
+"""
+SHOPS = f"""
+    SELECT w.code, w.name, s.pool_id, s.free, s.owed, s.publish_ratio, s.sellable
+    FROM ({SHARES}) s JOIN products_shop w ON w.id = s.shop_id ORDER BY w.code, s.position, s.pool_id
+"""  # noqa: S608 - put together from constants
+PUBLISHED = """
+    SELECT w.code, l.outer_item_id, l.outer_sku_id, p.desired_quantity, p.sent_quantity, p.acked_quantity, p.acked_at,
+           p.last_error
+    FROM products_listing l
+    JOIN products_shop w ON w.id = l.shop_id
+    JOIN inventory_publishedstock p ON p.listing_id = l.id
+    WHERE l.sku_id = %s ORDER BY w.code, l.outer_item_id, l.outer_sku_id
+"""
+SHORT = """
+    SELECT count(*), coalesce(sum(quantity), 0)::int FROM inventory_shortage WHERE sku_id = %s AND state = 'open'
+"""
+# Plan: movement_by_sku. What came in and went out of the house, and what was promised: why a number is what it is.
+HISTORY = """
+    SELECT kind, from_account, to_account, sum(quantity)::int FROM inventory_stockmovement
+    WHERE sku_id = %s GROUP BY kind, from_account, to_account ORDER BY kind, from_account, to_account
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelFact:
+    """What lies at one location. free = on hand − committed."""
+
+    location_code: str
+    location_name: str
+    group_code: str
+    grade: str
+    owner: str
+    on_hand: int
+    committed: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFact:
+    """What may be promised under one heading. free = granted − reserved."""
+
+    pool_id: int
+    group_code: str
+    kind: str
+    label: str
+    granted: int
+    reserved: int
+    free: int
+    target: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShareFact:
+    """What a shop may sell from one pool: ⌊(free − owed) × ratio⌋, never below 0."""
+
+    shop_code: str
+    shop_name: str
+    pool_id: int
+    free: int
+    owed: int
+    publish_ratio: Decimal
+    sellable: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFact:
+    """What a channel was told about one listing."""
+
+    shop_code: str
+    outer_item_id: str
+    outer_sku_id: str
+    desired: int
+    sent: int | None
+    acknowledged: int | None
+    acknowledged_at: datetime | None
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class MovedFact:
+    """How many units ever moved between two accounts, by the kind of movement."""
+
+    kind: str
+    from_account: Account
+    to_account: Account
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class StockExplained:
+    """Every number of one SKU with those that it comes from."""
+
+    levels: list[LevelFact]
+    pools: list[PoolFact]
+    shares: list[ShareFact]
+    published: list[PublishedFact]
+    short_lines: int
+    short_units: int
+    history: list[MovedFact]
+
+
+def sellable_stock(
+    *, sku_ids: Sequence[int], shop_ids: Sequence[int] | None = None, at: datetime | None = None
+) -> dict[tuple[int, int], int]:
+    """The units of each SKU that each shop may sell, by (shop id, SKU id), 0 where it draws on nothing.
+
+    What its pools have free, less what lines are owed already, each pool times the shop's publish ratio. Without
+    `shop_ids`: every shop that draws on any of these SKUs.
+    """
+    rows = fetch_all(SELLABLE, {"skus": list(sku_ids), "at": at or timezone.now()})
+    found = {(shop_id, sku_id): quantity for shop_id, sku_id, quantity in rows}
+    if shop_ids is None:
+        return found
+    return {(shop, sku): found.get((shop, sku), 0) for shop in shop_ids for sku in sku_ids}
+
+
+def explain_stock(*, sku_id: int, at: datetime | None = None) -> StockExplained:
+    """Why each number of this SKU is what it is: what lies where, who may sell it, who was told, and what moved."""
+    shares = fetch_all(SHOPS, {"skus": [sku_id], "at": at or timezone.now()})
+    short_lines, short_units = fetch_all(SHORT, [sku_id])[0]
+    return StockExplained(
+        levels=[LevelFact(*row) for row in fetch_all(LEVELS, [sku_id])],
+        pools=[PoolFact(*row) for row in fetch_all(POOLS, [sku_id])],
+        shares=[ShareFact(*row) for row in shares],
+        published=[PublishedFact(*row) for row in fetch_all(PUBLISHED, [sku_id])],
+        short_lines=short_lines,
+        short_units=short_units,
+        history=[
+            MovedFact(MovementKind(kind), Account(giver), Account(taker), quantity)
+            for kind, giver, taker, quantity in fetch_all(HISTORY, [sku_id])
+        ],
+    )
+
+
+def fillable_skus(*, limit: int) -> list[int]:
+    """SKUs of which a line is owed no more than is free, the longest waiting first."""
+    return [row[0] for row in fetch_all(FILLABLE_SKUS, [limit])]

@@ -1,0 +1,188 @@
+"""Tell the channels what they may sell: the newest number wins, and nothing is believed before they say so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from inventory.availability import SELLABLE
+from omni.kernel.sql import execute, fetch_all
+
+# A call that was not answered for so long is taken as lost, and its number is due again.
+ANSWER_WITHIN = timedelta(seconds=60)
+# Changes of one listing that come closer together become one call.
+PUSH_INTERVAL = timedelta(seconds=1)
+RETRY_SECONDS_MAX = 600
+# What a channel refused for good is tried again when the number changes, or after a day.
+REFUSED_FOR = timedelta(days=1)
+
+# One planner at a time: two could compute from two moments and the older numbers be written last. Nothing else
+# takes this lock, and a crash gives it back.
+ONE_PLANNER = "SELECT pg_advisory_xact_lock(hashtext('inventory.plan_published_stock'))"
+
+# A change row is written in the transaction of the change, so that whoever can take the row sees the change.
+TAKE_CHANGES = """
+    DELETE FROM inventory_stockchange WHERE id IN (
+        SELECT id FROM inventory_stockchange ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+    ) RETURNING sku_id
+"""
+
+# Writes only numbers that changed: rows that stay as they are are not even locked. A call that is under way is
+# waited for (its `not_before`), or two calls could overtake each other on their way. `desired_at` is since when the
+# channel does not show what it should, however often that has changed since.
+PLAN = f"""
+    WITH computed AS MATERIALIZED (
+        SELECT l.id AS listing_id, l.shop_id, coalesce(s.quantity, 0) AS quantity
+        FROM products_listing l
+        LEFT JOIN ({SELLABLE}) s ON s.shop_id = l.shop_id AND s.sku_id = l.sku_id
+        WHERE l.state = 'listed' AND (%(skus)s::bigint[] IS NULL OR l.sku_id = ANY(%(skus)s::bigint[]))
+    ), changed AS (
+        UPDATE inventory_publishedstock p
+        SET desired_quantity = c.quantity, desired_version = p.desired_version + 1, attempts = 0,
+            desired_at = CASE WHEN p.acked_version = p.desired_version THEN %(at)s ELSE p.desired_at END,
+            not_before = CASE
+                WHEN p.not_before > %(at)s::timestamptz + interval '1 hour' THEN %(at)s
+                ELSE greatest(p.not_before, p.sent_at + %(interval)s) END
+        FROM computed c WHERE p.listing_id = c.listing_id AND p.desired_quantity <> c.quantity
+    )
+    INSERT INTO inventory_publishedstock
+        (listing_id, shop_id, desired_quantity, desired_version, desired_at, not_before)
+    SELECT c.listing_id, c.shop_id, c.quantity, 1, %(at)s, %(at)s FROM computed c
+    WHERE NOT EXISTS (SELECT FROM inventory_publishedstock p WHERE p.listing_id = c.listing_id)
+    ON CONFLICT (listing_id) DO NOTHING
+"""  # noqa: S608 - put together from constants
+
+# Less first: what a channel shows too high is sold twice, what it shows too low is only sold later. What it shows
+# now is what it acknowledged or what was sent without an answer: the lower of the two counts. Plan: published_due.
+CLAIM = """
+    UPDATE inventory_publishedstock p
+    SET sent_quantity = p.desired_quantity, sent_version = p.desired_version, sent_at = %(at)s,
+        attempts = p.attempts + 1, not_before = %(until)s
+    FROM (
+        SELECT d.id, l.outer_item_id, l.outer_sku_id, k.code,
+               d.desired_quantity > least(coalesce(d.acked_quantity, 0), coalesce(d.sent_quantity, 0)) AS is_increase
+        FROM inventory_publishedstock d
+        JOIN products_listing l ON l.id = d.listing_id
+        JOIN products_sku k ON k.id = l.sku_id
+        WHERE d.shop_id = %(shop)s AND d.desired_version > d.acked_version AND d.not_before <= %(at)s
+          AND l.state = 'listed'
+        ORDER BY is_increase, d.desired_quantity > 0, d.desired_at, d.id
+        LIMIT %(limit)s FOR NO KEY UPDATE OF d SKIP LOCKED
+    ) due
+    WHERE p.id = due.id
+    RETURNING p.listing_id, p.id, due.outer_item_id, due.outer_sku_id, due.code, p.sent_quantity, p.sent_version,
+              due.is_increase
+"""
+
+# An answer to an older call than the last changes nothing.
+ACKNOWLEDGE = """
+    UPDATE inventory_publishedstock p
+    SET acked_quantity = p.sent_quantity, acked_version = v.version, acked_at = %(at)s, attempts = 0,
+        last_error = '', not_before = greatest(%(at)s, p.sent_at + %(interval)s)
+    FROM unnest(%(ids)s::bigint[], %(versions)s::bigint[]) AS v(id, version)
+    WHERE p.id = v.id AND p.sent_version = v.version AND p.acked_version < v.version
+"""
+POSTPONE = """
+    UPDATE inventory_publishedstock p SET last_error = v.detail, not_before = v.not_before
+    FROM unnest(%(ids)s::bigint[], %(versions)s::bigint[], %(details)s::text[], %(moments)s::timestamptz[])
+        AS v(id, version, detail, not_before)
+    WHERE p.id = v.id AND p.sent_version = v.version AND p.acked_version < v.version
+"""
+ATTEMPTS = "SELECT id, attempts FROM inventory_publishedstock WHERE id = ANY(%s)"
+
+
+@dataclass(frozen=True, slots=True)
+class DueStock:
+    """A number that a channel is to be told now. `is_increase`: pull the shop's orders before telling it."""
+
+    listing_id: int
+    published_id: int
+    outer_item_id: str
+    outer_sku_id: str
+    sku_code: str
+    quantity: int
+    version: int
+    is_increase: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StockAnswer:
+    """What the channel said to one number. `is_final`: it will not take it however often it is told."""
+
+    published_id: int
+    version: int
+    ok: bool
+    detail: str = ""
+    is_final: bool = False
+    retry_seconds: int | None = None
+
+
+@transaction.atomic
+def plan_published_stock(*, limit: int, at: datetime) -> int:
+    """Take up to `limit` changes and compute anew what the listings of their SKUs should show.
+
+    A number gets a new version only if it is another one; a listing without a number gets its first. Returns how
+    many changes were taken: `limit` means that there may be more.
+    """
+    fetch_all(ONE_PLANNER)
+    taken = [row[0] for row in fetch_all(TAKE_CHANGES, [limit])]
+    if taken:
+        execute(PLAN, {"skus": sorted(set(taken)), "at": at, "interval": PUSH_INTERVAL})
+    return len(taken)
+
+
+@transaction.atomic
+def plan_all_published_stock(*, at: datetime) -> None:
+    """Compute anew what every listing should show: the nightly net under `plan_published_stock`."""
+    fetch_all(ONE_PLANNER)
+    execute(PLAN, {"skus": None, "at": at, "interval": PUSH_INTERVAL})
+
+
+@transaction.atomic
+def claim_due_stock(*, shop_id: int, limit: int, at: datetime) -> list[DueStock]:
+    """Take up to `limit` numbers that the shop's channel is to be told: decreases first, zeroes before others.
+
+    They are noted as sent before the call is made, and are nobody else's until they are answered or
+    ANSWER_WITHIN has passed. Call it outside a transaction: it must be committed before the channel is called.
+    """
+    rows = fetch_all(CLAIM, {"shop": shop_id, "limit": limit, "at": at, "until": at + ANSWER_WITHIN})
+    due = [DueStock(*row) for row in rows]
+    return sorted(due, key=lambda number: (number.is_increase, number.quantity > 0, number.published_id))
+
+
+@transaction.atomic
+def record_stock_answers(*, answers: Sequence[StockAnswer], at: datetime) -> None:
+    """Note what the channel said. Only the answer to the last call of a listing counts, and only once.
+
+    A number that was not taken is due again after `retry_seconds`, or after ever longer; one that was refused for
+    good when it changes, or after a day.
+    """
+    taken = [answer for answer in answers if answer.ok]
+    if taken:
+        ids, versions = [answer.published_id for answer in taken], [answer.version for answer in taken]
+        execute(ACKNOWLEDGE, {"ids": ids, "versions": versions, "at": at, "interval": PUSH_INTERVAL})
+    refused = [answer for answer in answers if not answer.ok]
+    if refused:
+        ids = [answer.published_id for answer in refused]
+        attempts: dict[int, int] = dict(fetch_all(ATTEMPTS, [ids]))
+        moments = [at + _delay(answer, attempts.get(answer.published_id, 1)) for answer in refused]
+        execute(
+            POSTPONE,
+            {
+                "ids": ids,
+                "versions": [answer.version for answer in refused],
+                "details": [answer.detail[:2000] for answer in refused],
+                "moments": moments,
+            },
+        )
+
+
+def _delay(answer: StockAnswer, attempts: int) -> timedelta:
+    if answer.is_final:
+        return REFUSED_FOR
+    if answer.retry_seconds is not None:
+        return timedelta(seconds=answer.retry_seconds)
+    return timedelta(seconds=min(RETRY_SECONDS_MAX, 2**attempts))
