@@ -443,6 +443,32 @@ def test_a_callback_is_repeated_until_it_is_answered_with_success(
     assert truth_of(sandbox, "D1")["times_shipped"] == 1
 
 
+def test_what_was_not_told_before_a_restart_is_told_after_it(
+    open_warehouse: Open, customer: Customer
+) -> None:
+    first = open_warehouse(callback="")
+    create(first, "D1", TEE=1)
+    wait_for(lambda: truth_of(first, "D1")["state"] == "DELIVERED")
+    first.stop()
+    assert customer.heard == []
+
+    second = open_warehouse()
+    wait_for(customer.confirms)
+
+    assert truth_of(second, "D1")["times_shipped"] == 1
+    assert len(truth_of(second, "D1")["parcels"]) == 1
+
+
+def test_a_lack_that_nobody_wants_to_hear_of_is_given_up(open_warehouse: Open, customer: Customer) -> None:
+    customer.answer = lambda heard: heard.method != "itemlack.report"
+    sandbox = open_warehouse(faults="short_pick")
+
+    create(sandbox, "D1", TEE=3)
+    wait_for(lambda: len(customer.of("itemlack.report")) == 3)
+
+    wait_for(lambda: control(sandbox, "truth?brief=1")["callbacks_pending"] == 0)
+
+
 # --- the traps ---
 
 

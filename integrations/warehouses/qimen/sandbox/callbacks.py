@@ -27,6 +27,7 @@ LACK = "itemlack.report"
 
 _PRIORITIES = {CONFIRM: 0, STOCK_CHANGE: 0, LACK: 1, PROGRESS: 2}
 _TRIES_OF_A_LIE = 3  # a forged or unknown confirm is refused for ever
+_TRIES_OF_A_COURTESY = 3  # not every customer listens to itemlack.report
 _BACK_OFF_FIRST_SECONDS = 0.2
 _BACK_OFF_SECONDS_MAX = 15.0
 _DELAY_SECONDS_MAX = 5.0
@@ -56,7 +57,7 @@ def queue_callback(
 ) -> int:
     """Remember to tell it; part of the caller's transaction. `after_id`: only when that one was accepted."""
     now = time.time()
-    key = f"{method}|{code}|{kind}|{content}"
+    key = f"{method}|{code}|{kind}"
     delay = (
         _DELAY_SECONDS_MAX * faults.fraction("delay", key) if faults.is_hit("callback_delayed", key) else 0.0
     )
@@ -72,10 +73,17 @@ def queue_callback(
                 _PRIORITIES[method],
                 _NEVER if after_id else now + delay,
                 after_id,
-                _TRIES_OF_A_LIE if kind in ("forged", "unknown") else None,
+                _tries_max(method, kind),
             ),
         ).fetchone()["id"]
     )
+
+
+def _tries_max(method: str, kind: str) -> int | None:
+    """None: until it is accepted."""
+    if kind in ("forged", "unknown"):
+        return _TRIES_OF_A_LIE
+    return _TRIES_OF_A_COURTESY if method == LACK else None
 
 
 class Messenger:

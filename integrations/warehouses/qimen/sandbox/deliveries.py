@@ -82,7 +82,7 @@ def cancel_delivery(db: sqlite3.Connection, code: str, *, is_lie: bool) -> None:
     if delivery["state"] == "CANCELED" or delivery["is_cancel_promised"]:
         return
     if delivery["state"] != "ACCEPT":
-        raise TooLateToCancel(f"delivery {code} is {delivery['state']} already")
+        raise TooLateToCancel(f"订单已拣货 (delivery {code} is {delivery['state']} already)")
     if is_lie:
         db.execute("UPDATE delivery SET is_cancel_promised = 1 WHERE code = ?", (code,))
         return
@@ -95,7 +95,7 @@ def cancel_delivery(db: sqlite3.Connection, code: str, *, is_lie: bool) -> None:
 def find_delivery(db: sqlite3.Connection, code: str) -> sqlite3.Row:
     found = db.execute("SELECT * FROM delivery WHERE code = ?", (code,)).fetchone()
     if found is None:
-        raise DeliveryUnknown(f"no delivery {code} here")
+        raise DeliveryUnknown(f"订单不存在 (delivery {code} does not exist)")
     row: sqlite3.Row = found
     return row
 
