@@ -40,7 +40,8 @@ RECOUNT_SHORT = """
 # A question that is due, claimed by pushing its next moment into the future: a dead asker gives it back by
 # itself.
 CLAIM_QUESTIONS = """
-    UPDATE orders_fulfilmentorder SET not_before = statement_timestamp() + interval '60 seconds', attempts = attempts + 1
+    UPDATE orders_fulfilmentorder
+    SET not_before = statement_timestamp() + interval '60 seconds', attempts = attempts + 1
     WHERE id IN (
         SELECT id FROM orders_fulfilmentorder
         WHERE state = 'cancel_requested' AND location_id = %s AND not_before <= statement_timestamp()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ from tests.factories.orders import NOON, House, later, line_draft, make_house, o
 from tests.factories.products import SkuFactory
 
 pytestmark = pytest.mark.django_db
-BY = {"at": NOON, "by": "test"}
+BY: dict[str, Any] = {"at": NOON, "by": "test"}
 
 
 @pytest.fixture
