@@ -21,7 +21,7 @@ from orders.confirm import (
     record_progress,
 )
 from orders.dispatch import NoticeAnswer, claim_due_notices, record_notice_answers, retry_notices
-from orders.draft import ChannelState
+from orders.draft import ChannelState, LineRefund
 from orders.hold import NewHold, place_holds, resolve_holds
 from orders.models import DispatchNotice, FulfilmentOrder, Parcel, ReviewRule, SalesOrder, Shipment
 from orders.models.review import HoldKind
@@ -31,7 +31,7 @@ from orders.shortage import mark_withdrawn
 from orders.source import resource_orders, source_orders
 from orders.states import FulfilmentState, Stage
 from tests.factories.inventory import LocationFactory, put_stock
-from tests.factories.orders import NOON, House, later, line_draft, make_house, order_draft
+from tests.factories.orders import NOON, House, later, line_draft, make_house, order_draft, order_of
 from tests.factories.products import SkuFactory
 
 pytestmark = pytest.mark.django_db
@@ -183,8 +183,8 @@ class TestReview:
 
 class TestSourcing:
     def test_one_location_that_can_send_all_beats_a_nearer_one_that_cannot(self, house: House) -> None:
-        near = LocationFactory(group=house.location.group, province="广东", priority=1)
-        put_stock(near, house.sku, 1, at=NOON)
+        near = LocationFactory.create(group=house.location.group, province="广东", priority=1)
+        put_stock(near, house.sku, 1)
 
         fulfilment = source(house.order(line_draft(house.sku, 3)))
 
@@ -194,16 +194,16 @@ class TestSourcing:
         assert [row["location"] for row in decision.candidates] == [house.location.code, near.code]
 
     def test_among_equals_the_receivers_province_wins(self, house: House) -> None:
-        near = LocationFactory(group=house.location.group, province="广东", priority=200)
-        put_stock(near, house.sku, 5, at=NOON)
+        near = LocationFactory.create(group=house.location.group, province="广东", priority=200)
+        put_stock(near, house.sku, 5)
 
         fulfilment = source(house.order())
 
         assert fulfilment.location == near
 
     def test_an_order_that_no_single_location_can_send_is_split(self, house: House) -> None:
-        other = LocationFactory(group=house.location.group)
-        put_stock(other, house.sku, 5, at=NOON)
+        other = LocationFactory.create(group=house.location.group)
+        put_stock(other, house.sku, 5)
         order = house.order(line_draft(house.sku, 12))
         approve(order)
 
@@ -233,8 +233,8 @@ class TestSourcing:
         assert stage(order) == Stage.APPROVED
 
     def test_two_orders_of_one_run_cannot_take_the_same_units(self, house: House) -> None:
-        other = LocationFactory(group=house.location.group)
-        put_stock(other, house.sku, 6, at=NOON)
+        other = LocationFactory.create(group=house.location.group)
+        put_stock(other, house.sku, 6)
         first, second = house.order(line_draft(house.sku, 6)), house.order(line_draft(house.sku, 6))
         approve(first)
 
@@ -301,8 +301,8 @@ class TestRelease:
         fulfilment = source(order)
         claim_planned(location_id=fulfilment.location_id, limit=10, **BY)
         record_release_answers(answers=[ReleaseAnswer(fulfilment.pk, "refused", detail="closed")], **BY)
-        other = LocationFactory(group=house.location.group)
-        put_stock(other, house.sku, 5, at=NOON)
+        other = LocationFactory.create(group=house.location.group)
+        put_stock(other, house.sku, 5)
 
         impossible = resource_orders(order_ids=[order.pk], **BY)
         source_orders(limit=10, at=NOON)
@@ -336,7 +336,7 @@ class TestShipment:
         fulfilment = release(house.order())
 
         with pytest.raises(MoreThanOrdered):
-            ship(fulfilment, SkuFactory().code, 1)
+            ship(fulfilment, SkuFactory.create().code, 1)
 
     def test_an_unknown_number_is_refused(self, house: House) -> None:
         with pytest.raises(UnknownFulfilment):
@@ -352,7 +352,7 @@ class TestShipment:
                 parcels=[ConfirmedParcel("SF", "1", [(house.sku.code, 1)])],
                 is_final=True,
                 shipped_at=NOON,
-                location_id=LocationFactory().pk,
+                location_id=LocationFactory.create().pk,
                 **BY,
             )
 
@@ -494,10 +494,10 @@ class TestCancel:
         kept, gone = line_draft(house.sku, 1), line_draft(house.sku, 2)
         draft = order_draft(kept, gone)
         (captured,) = house.take(draft)
-        order = SalesOrder.objects.get(pk=captured.order_id)
+        order = order_of(captured)
         fulfilment = release(order)
 
-        house.take(later(draft, lines=[kept, replace(gone, refund="done")]))
+        house.take(later(draft, lines=[kept, replace(gone, refund=LineRefund.DONE)]))
         record_cancel_answers(answers=[CancelAnswer(fulfilment.pk, is_cancelled=True)], **BY)
         source_orders(limit=10, at=NOON)
 
@@ -531,7 +531,7 @@ def test_a_count_that_finds_less_makes_the_youngest_promise_short(house: House) 
 def test_a_completed_platform_order_completes_ours(house: House) -> None:
     draft = order_draft(line_draft(house.sku))
     (captured,) = house.take(draft)
-    order = SalesOrder.objects.get(pk=captured.order_id)
+    order = order_of(captured)
     ship(release(order), house.sku.code, 1)
 
     house.take(later(draft, 1, state=ChannelState.SHIPPED), at=NOON)
