@@ -243,7 +243,7 @@ CELERY_TASK_ROUTES = {
     "integrations.tasks.pull_*": {"queue": "pull"},
     "integrations.tasks.push_*": {"queue": "push"},
     "integrations.tasks.take_*": {"queue": "webhook"},
-    "omni.kernel.tasks.run_job": {"queue": "bulk"},
+    "omni.tasks.run_jobs": {"queue": "bulk"},
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
