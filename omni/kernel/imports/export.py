@@ -107,7 +107,7 @@ def template_csv(fields: Sequence[Field]) -> bytes:
 
 
 def _kind_label(field: Field) -> str:
-    names = {
+    names: dict[str, str] = {
         "text": _("text"),
         "code": _("code"),
         "integer": _("whole number"),
@@ -146,7 +146,7 @@ def _write_row(sheet: Any, number: int, row: Sequence[Any]) -> None:
             continue
         if isinstance(cell, bool):
             sheet.write_boolean(number, column, cell)
-        elif isinstance(cell, (int, float, Decimal)) and abs(cell) < 10**15:
+        elif isinstance(cell, (int, float, Decimal)) and -(10**15) < cell < 10**15:
             sheet.write_number(number, column, cell)
         elif isinstance(cell, datetime.datetime):
             sheet.write_datetime(number, column, cell.replace(tzinfo=None))

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,6 +118,7 @@ def _records(text: io.TextIOBase, options: Options, limits: Limits) -> Iterator[
     width = count = 0
     while True:
         number = source.begin()
+        fault: Fault | None
         try:
             cells = next(reader)
         except StopIteration:
@@ -219,8 +220,8 @@ def _read_sheet(path: Path, options: Options, limits: Limits) -> Iterator[Line]:
                 child.wait()
 
 
-def _sheet_rows(stream: io.IOBase | object, limits: Limits) -> Iterator[Line]:
-    lines = iter(stream)  # type: ignore[call-overload]
+def _sheet_rows(stream: Iterable[bytes], limits: Limits) -> Iterator[Line]:
+    lines = iter(stream)
     first = json.loads(next(lines, b"{}") or b"{}")
     if "missing" in first:
         raise UnreadableFile(

@@ -122,7 +122,8 @@ class RowReader:
     def read(self, line: Line) -> StagedRow:
         """What the line says, and what is known about it before anybody has compared it."""
         raw = json.dumps(line.cells, ensure_ascii=False)
-        fault, values, group = line.fault, {}, ""
+        values: dict[str, Any] = {}
+        fault, group = line.fault, ""
         if fault is None:
             values, fault, group = self._parse(line.cells)
         elif self._group_place >= 0:
