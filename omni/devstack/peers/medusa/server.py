@@ -74,8 +74,7 @@ def install_packages(*, home: Home) -> bool:
     shutil.copy(HERE / "medusa-config.js", home.folder)
     if stamp.exists() and stamp.read_text() == wanted:
         return False
-    if not shutil.which("npm"):
-        raise PeerFailed("npm is not installed: Medusa needs Node 20.19 or newer")
+    _check_node()
     say("Medusa: installing some 1,060 packages from the npm registry, once: a minute or two")
     for name in PACKAGE_FILES:
         shutil.copy(HERE / name, home.folder)
@@ -83,6 +82,16 @@ def install_packages(*, home: Home) -> bool:
     _call(["npm", "ci", "--ignore-scripts", "--no-progress"], home=home, log="npm.log", env=os.environ)
     stamp.write_text(wanted)
     return True
+
+
+def _check_node() -> None:
+    """Older versions install, with warnings that nobody reads, and then fail at the start."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        raise PeerFailed("Node and npm are not installed: Medusa needs Node 20.19 or newer")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    major, minor = (int(part) for part in version.lstrip("v").split(".")[:2])
+    if (major, minor) < (20, 19) or major == 21 or (major == 22 and minor < 12):
+        raise PeerFailed(f"Node {version} is too old: Medusa needs 20.19, 22.12 or newer")
 
 
 def start_servers(*, home: Home, port: int | None = None) -> dict[str, Any]:
@@ -98,7 +107,7 @@ def start_servers(*, home: Home, port: int | None = None) -> dict[str, Any]:
     try:
         pids["postgres"] = _start_postgres(home=home, port=pg_port, password=keys["database"])
         _write_run(home=home, run={"pids": pids})
-        web_port = port or _free_port()
+        web_port = port or _same_port(home=home)
         base_url = f"http://127.0.0.1:{web_port}"
         env = {
             **os.environ,
@@ -308,9 +317,24 @@ def _wait_until_healthy(*, base_url: str, pid: Sequence[int], home: Home) -> Non
         raise PeerFailed(f"Medusa does not answer: see {home.logs / 'medusa.log'}")
 
 
-def _free_port() -> int:
+def _same_port(*, home: Home) -> int:
+    """The port of the last start if nobody else has it now: connections to the shop stay right over a restart."""
+    remembered = home.folder / "port"
+    last = int(remembered.read_text()) if remembered.exists() else 0
+    try:
+        port = _free_port(wanted=last)
+    except OSError:
+        port = _free_port()
+    remembered.write_text(str(port))
+    return port
+
+
+def _free_port(*, wanted: int = 0) -> int:
+    """`wanted` if nobody listens there, any free one for 0. Raises OSError."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        # As servers do it: else the port of a server that has just ended looks taken for a minute.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", wanted))
         return int(probe.getsockname()[1])
 
 
