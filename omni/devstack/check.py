@@ -24,7 +24,7 @@ CHECKS: dict[str, tuple[str, ...] | Callable[[], list[str]]] = {
     "vendored files": vendor_faults,
     "ruff": ("ruff", "check", "--quiet"),
     "format": ("ruff", "format", "--check", "--quiet"),
-    "rooms": ("lint-imports", "--no-cache"),
+    "rooms": ("lint-imports", "--no-cache", "--no-logo"),
     "translations": ("python", "-m", "omni.devstack.translations", "check"),
     "migrations": ("python", "-m", "omni.devstack.migrations"),
     "deployment": ("python", "manage.py", "check", "--deploy", "--fail-level", "WARNING"),
