@@ -28,7 +28,7 @@ from omni.devstack.supervisor import Supervisor
 
 WEB_SECONDS_MAX = 60
 DOWN_SECONDS_MAX = 120
-DATA_FOLDERS = ("postgres", "valkey", "files", "static")
+DATA_FOLDERS = ("postgres", "valkey", "files", "static", "sandbox")
 BEGAN = time.monotonic()
 
 

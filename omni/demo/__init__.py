@@ -1,0 +1,1 @@
+"""Demo data: three brands, their shops and warehouses, the same on every machine."""
