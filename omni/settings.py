@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import dj_database_url
 import structlog
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -84,7 +84,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "omni.csp.PolicyByPath",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -115,14 +115,17 @@ TEMPLATES = [
 ]
 
 # --- data ---------------------------------------------------------------------------------------------------
-_database: dict[str, Any] = dict(
-    dj_database_url.parse(env("DATABASE_URL", "postgresql:///omni"), conn_max_age=60, conn_health_checks=True)
-)
-_database["OPTIONS"] = {
-    **_database.get("OPTIONS", {}),
-    "options": "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000",
+DATABASES = {
+    "default": {
+        **dj_database_url.parse(
+            env("DATABASE_URL", "postgresql:///omni"), conn_max_age=60, conn_health_checks=True
+        ),
+    }
 }
-DATABASES = {"default": _database}
+DATABASES["default"].setdefault("OPTIONS", {})
+DATABASES["default"]["OPTIONS"].update(
+    {"options": "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"}
+)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env("REDIS_URL", "redis://127.0.0.1:6379/0")
 CACHES = {
@@ -243,13 +246,13 @@ CELERY_TASK_ROUTES = {
     "integrations.tasks.pull_*": {"queue": "pull"},
     "integrations.tasks.push_*": {"queue": "push"},
     "integrations.tasks.take_*": {"queue": "webhook"},
-    "omni.tasks.run_jobs": {"queue": "bulk"},
+    "omni.kernel.tasks.run_job": {"queue": "bulk"},
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 # --- logs ---------------------------------------------------------------------------------------------------
 _json_logs = env("LOG_FORMAT", "text") == "json"
-_shared_processors: list[Any] = [
+_shared_processors = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
@@ -290,6 +293,10 @@ UNFOLD = {
     "SITE_SYMBOL": "hub",
     "SHOW_HISTORY": True,
     "SHOW_LANGUAGES": True,
+    "STYLES": [lambda request: static("ui/admin.css")],
+    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "omni.navigation.sidebar"},
+    "COMMAND": {"search_callback": "omni.lookup.find_anything"},
+    "DASHBOARD_CALLBACK": "omni.home.home_page",
     "COLORS": {
         "primary": {
             "50": "oklch(97% .014 265)",

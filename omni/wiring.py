@@ -1,4 +1,4 @@
-"""Who hears of what, what can be imported and which long work there is: all of the house on one page."""
+"""Who hears of what: every event of the house and everyone who reacts to it, on one page."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from inventory import events as stock
 from omni.kernel.events import Event
-from omni.kernel.imports.target import Target
-from omni.kernel.imports.works import import_works
-from omni.kernel.jobs import Work
 from omni.kernel.relay import Reaction
 from orders import events as order
 from orders import reactions as orders
@@ -24,6 +21,3 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
     order.OrdersCancelled: [],
     order.CancellationsAsked: [],
 }
-
-IMPORT_TARGETS: Mapping[str, Target] = {}
-JOBS: Mapping[str, Work] = {**import_works(IMPORT_TARGETS)}

@@ -4,6 +4,7 @@ from inventory.models.ledger import StockMovement, StockOperation
 from inventory.models.network import Location, LocationGroup
 from inventory.models.promise import Reservation, Shortage
 from inventory.models.publication import PublishedStock, StockChange
+from inventory.models.sku import SkuStock
 from inventory.models.stock import ShopPool, StockLevel, StockPool
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Reservation",
     "ShopPool",
     "Shortage",
+    "SkuStock",
     "StockChange",
     "StockLevel",
     "StockMovement",

@@ -1,0 +1,7 @@
+"""Where people see how the outside world is doing, and mend what it refuses."""
+
+from integrations.admin.access import ApiKeyAdmin
+from integrations.admin.connection import ConnectionAdmin
+from integrations.admin.messages import InboundMessageAdmin, MessageLogAdmin
+
+__all__ = ["ApiKeyAdmin", "ConnectionAdmin", "InboundMessageAdmin", "MessageLogAdmin"]

@@ -1,0 +1,117 @@
+"""What was said over the connections, and the call-backs that need a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from integrations.models import Connection, InboundMessage, MessageLog
+from omni.kernel.admin_base import Queue, column
+from omni.kernel.display import age_text
+from products.admin.scoped import ScopedAdmin, choice_filter
+from products.scope import Scope, scope_of
+
+INBOUND_QUEUES = {
+    "failed": Queue(
+        "failed",
+        _("Failed call-backs"),
+        _(
+            "Messages from outside that could not be worked on. They were answered with success and are kept here."
+        ),
+        Q(state=InboundMessage.State.FAILED),
+        ("event_key", "connection", "kind", "subject", "last_error", "attempts", "show_waiting"),
+        "sms_failed",
+        "received_at",
+        ("retry",),
+        (),
+    )
+}
+
+
+class ConnectionFilter(SimpleListFilter):
+    title = _("connection")
+    parameter_name = "connection"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
+        connections, scope = Connection.objects.order_by("code"), scope_of(request.user)
+        if not scope.is_everything:
+            connections = connections.filter(Q(shop_id__in=scope.shop_ids) | Q(shop__isnull=True))
+        return [(str(pk), code) for pk, code in connections.values_list("pk", "code")[:200]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(connection_id=int(value)) if value and value.isdigit() else queryset
+
+
+class OutcomeFilter(SimpleListFilter):
+    title = _("outcome")
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
+        return [("failed", _("failed"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(is_ok=False) if self.value() == "failed" else queryset
+
+
+class ConnectionScopedAdmin(ScopedAdmin):
+    """Rows of a connection: those of the viewer's shops. What a warehouse says may be about any shop's order."""
+
+    shop_path = "connection__shop_id"
+
+    def limit_to_scope(self, queryset: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
+        return queryset.filter(connection__shop_id__in=scope.shop_ids)
+
+
+@admin.register(MessageLog)
+class MessageLogAdmin(ConnectionScopedAdmin):
+    intro = _("Calls out and in with their outcome, without secrets and personal data. Kept 30 days.")
+    list_display = (
+        "at",
+        "connection",
+        "direction",
+        "operation",
+        "subject",
+        "show_outcome",
+        "detail",
+        "duration_ms",
+    )
+    list_select_related = ("connection",)
+    list_filter = (ConnectionFilter, OutcomeFilter)
+    search_fields = ("subject__exact",)
+    search_help_text = _("A whole order number, fulfilment number or outer id")
+
+    @column(description=_("outcome"), label={"ok": "success", "failed": "danger"})
+    def show_outcome(self, row: MessageLog) -> tuple[str, Any]:
+        return ("ok", _("ok")) if row.is_ok else ("failed", _("failed"))
+
+
+@admin.register(InboundMessage)
+class InboundMessageAdmin(ConnectionScopedAdmin):
+    queues = INBOUND_QUEUES
+    list_display = (
+        "event_key",
+        "connection",
+        "kind",
+        "subject",
+        "show_state",
+        "attempts",
+        "received_at",
+        "last_error",
+    )
+    list_select_related = ("connection",)
+    list_filter = (ConnectionFilter, choice_filter("state"))
+    search_fields = ("event_key__exact",)
+
+    @column(description=_("state"), label={"new": "info", "done": "success", "failed": "danger"})
+    def show_state(self, row: InboundMessage) -> tuple[str, str]:
+        return row.state, row.get_state_display()
+
+    @column(description=_("waiting for"))
+    def show_waiting(self, row: InboundMessage) -> str:
+        return age_text(row.received_at)

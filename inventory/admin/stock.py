@@ -1,0 +1,109 @@
+"""Levels, pools, movements and the operations that made them: looked at, never edited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from inventory.models import ShopPool, StockLevel, StockMovement, StockOperation, StockPool
+from omni.kernel.admin_base import column
+from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
+
+
+@admin.register(StockLevel)
+class StockLevelAdmin(ScopedAdmin):
+    brand_path = "sku__spu__brand_id"
+    list_display = ("show_sku", "location", "show_grade", "owner", "on_hand", "committed", "show_free")
+    list_select_related = ("sku", "location")
+    list_filter = (choice_filter("grade"),)
+    search_fields = ("sku__code__exact", "location__code__exact")
+    search_help_text = _("A whole SKU code or location code")
+
+    @column(description=_("SKU"))
+    def show_sku(self, row: StockLevel) -> str:
+        return row.sku.code
+
+    @column(description=_("grade"))
+    def show_grade(self, row: StockLevel) -> str:
+        return row.get_grade_display()
+
+    @column(description=_("free"))
+    def show_free(self, row: StockLevel) -> int:
+        return row.on_hand - row.committed
+
+
+@admin.register(StockPool)
+class StockPoolAdmin(ScopedAdmin):
+    intro = _(
+        "Who may sell which units: base waits, safety is kept, shared is sold by every shop that lists it."
+    )
+    brand_path = "sku__spu__brand_id"
+    list_display = ("show_sku", "group", "show_kind", "label", "granted", "reserved", "show_free", "target")
+    list_select_related = ("sku", "group")
+    list_filter = (choice_filter("kind"),)
+    search_fields = ("sku__code__exact",)
+    search_help_text = _("A whole SKU code")
+
+    @column(description=_("SKU"))
+    def show_sku(self, row: StockPool) -> str:
+        return row.sku.code
+
+    @column(description=_("kind"), label=True)
+    def show_kind(self, row: StockPool) -> str:
+        return row.get_kind_display()
+
+    @column(description=_("free"))
+    def show_free(self, row: StockPool) -> int:
+        return row.granted - row.reserved
+
+
+@admin.register(ShopPool)
+class ShopPoolAdmin(ScopedAdmin):
+    intro = _("From which pools a shop may sell, in which order, and which part of a shared pool it shows.")
+    shop_path = "shop_id"
+    is_editable = True
+    list_display = ("shop", "group", "show_kind", "label", "show_sku", "position", "publish_ratio")
+    list_select_related = ("shop", "group", "sku")
+    list_filter = (ShopFilter,)
+    autocomplete_fields = ("shop", "group", "sku")
+
+    @column(description=_("kind"), label=True)
+    def show_kind(self, row: ShopPool) -> str:
+        return row.get_kind_display()
+
+    @column(description=_("SKU"))
+    def show_sku(self, row: ShopPool) -> Any:
+        return row.sku.code if row.sku else _("every SKU")
+
+
+@admin.register(StockMovement)
+class StockMovementAdmin(ScopedAdmin):
+    intro = _(
+        "The ledger: every unit that ever moved, from where to where, by which document. Nothing is changed."
+    )
+    brand_path = "sku__spu__brand_id"
+    list_display = ("at", "show_sku", "show_kind", "quantity", "show_way", "document", "by")
+    list_select_related = ("sku",)
+    search_fields = ("sku__code__exact",)
+    search_help_text = _("A whole SKU code")
+
+    @column(description=_("SKU"))
+    def show_sku(self, row: StockMovement) -> str:
+        return row.sku.code
+
+    @column(description=_("kind"), label=True)
+    def show_kind(self, row: StockMovement) -> str:
+        return row.get_kind_display()
+
+    @column(description=_("from → to"))
+    def show_way(self, row: StockMovement) -> str:
+        return f"{row.get_from_account_display()} → {row.get_to_account_display()}"
+
+
+@admin.register(StockOperation)
+class StockOperationAdmin(ScopedAdmin):
+    is_house_wide = True
+    list_display = ("key", "kind", "reason", "by", "at")
+    search_fields = ("key__startswith",)

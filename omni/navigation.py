@@ -1,0 +1,143 @@
+"""The sidebar: the house by the work of a day, with what waits beside each queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from omni.desk import WORK, Waiting, queue_key, queue_spec, queue_url, waiting
+
+# (model, title or None for the model's own plural, icon)
+GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
+    (
+        _("Orders"),
+        [
+            ("orders.salesorder", _("All orders"), "receipt_long"),
+            ("orders.channelorder", _("Channel orders"), "storefront"),
+            ("orders.fulfilmentorder", _("Fulfilment orders"), "package_2"),
+            ("orders.parcel", _("Shipments"), "local_shipping"),
+            ("orders.channelrefund", _("Refunds"), "currency_exchange"),
+            ("orders.return", _("Returns"), "assignment_return"),
+            ("orders.orderhold", _("Holds"), "front_hand"),
+        ],
+    ),
+    (
+        _("Stock"),
+        [
+            ("inventory.skustock", _("SKU stock"), "inventory_2"),
+            ("inventory.location", _("Locations"), "warehouse"),
+            ("inventory.locationgroup", _("Location groups"), "hub"),
+            ("inventory.stockpool", _("Pools"), "pie_chart"),
+            ("inventory.shoppool", _("Shops and pools"), "account_tree"),
+            ("inventory.shortage", _("Shortages"), "production_quantity_limits"),
+            ("inventory.reservation", _("Reservations"), "bookmark"),
+            ("inventory.stockmovement", _("Movements"), "swap_horiz"),
+            ("inventory.publishedstock", _("Published stock"), "cell_tower"),
+        ],
+    ),
+    (
+        _("Products"),
+        [
+            ("products.sku", _("SKUs"), "qr_code_2"),
+            ("products.spu", _("Products (SPU)"), "category"),
+            ("products.listing", _("Listings"), "sell"),
+            ("products.shop", _("Shops"), "store"),
+            ("products.brand", _("Brands"), "verified"),
+            ("products.category", _("Categories"), "account_tree"),
+        ],
+    ),
+    (
+        _("Connections"),
+        [
+            ("integrations.connection", _("Channel health"), "monitor_heart"),
+            ("integrations.messagelog", _("Message log"), "forum"),
+            ("integrations.inboundmessage", _("Inbound messages"), "move_to_inbox"),
+            ("orders.dispatchnotice", _("Dispatch notices"), "mark_email_read"),
+            ("kernel.outboxevent", _("Events and dead letters"), "drafts"),
+            ("integrations.apikey", _("API keys"), "key"),
+            ("django_celery_beat.periodictask", _("Schedules"), "schedule"),
+        ],
+    ),
+    (
+        _("Imports and jobs"),
+        [
+            ("kernel.job", _("Jobs"), "pending_actions"),
+        ],
+    ),
+    (
+        _("Administration"),
+        [
+            ("auth.user", _("Users"), "person"),
+            ("auth.group", _("Groups"), "group"),
+            ("products.staffscope", _("Staff scopes"), "visibility"),
+            ("orders.reviewrule", _("Review rules"), "rule"),
+            ("kernel.auditentry", _("Audit"), "policy"),
+        ],
+    ),
+]
+ALARM_BADGES = {
+    "orders.dispatchnotice": "dispatchnotice.failed",
+    "integrations.inboundmessage": "inboundmessage.failed",
+    "kernel.outboxevent": "outboxevent.dead",
+}
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """What the viewer may open, group by group; the group that holds the present page is open."""
+    pages = {model._meta.label_lower: page for model, page in admin.site._registry.items()}
+    counts = waiting(request)
+    work = [
+        _queue_item(request, counts, *spec)
+        for spec in WORK
+        if queue_spec(*spec[:2])[0].has_view_permission(request)
+    ]
+    home = {
+        "title": _("Today"),
+        "icon": "dashboard",
+        "link": reverse("admin:index"),
+        "active": request.path == reverse("admin:index"),
+    }
+    navigation: list[dict[str, Any]] = [{"title": _("Work queues"), "items": [home, *work]}]
+    for title, entries in GROUPS:
+        items = [
+            _page_item(request, counts, pages[label], label, name, icon)
+            for label, name, icon in entries
+            if label in pages and pages[label].has_view_permission(request)
+        ]
+        if items:
+            navigation.append({"title": title, "separator": True, "collapsible": True, "items": items})
+    return navigation
+
+
+def _queue_item(
+    request: HttpRequest, counts: dict[str, Waiting], model: Any, code: str, is_alarming: bool
+) -> dict[str, Any]:
+    _page, queue = queue_spec(model, code)
+    link = queue_url(model, code)
+    item = {"title": queue.title, "icon": queue.icon, "link": link, "active": request.path == link}
+    found = counts.get(queue_key(model, code))
+    if found and found.count:
+        item |= {"badge": found.shown, "badge_variant": "danger" if is_alarming else "primary"}
+    return item
+
+
+def _page_item(
+    request: HttpRequest, counts: dict[str, Waiting], page: Any, label: str, title: Any, icon: str
+) -> dict[str, Any]:
+    link = reverse(f"admin:{label.replace('.', '_')}_changelist")
+    inside = request.path.startswith(link) and not request.path.startswith(f"{link}queue/")
+    # The work queues are pages of the same tables: they have their own place in the sidebar.
+    active = inside or (request.path.startswith(link) and request.path not in _work_links())
+    item: dict[str, Any] = {"title": title, "icon": icon, "link": link, "active": active}
+    found = counts.get(ALARM_BADGES.get(label, ""))
+    if found and found.count:
+        item |= {"badge": found.shown, "badge_variant": "danger", "link": queue_url(page.model, found.code)}
+    return item
+
+
+def _work_links() -> set[str]:
+    return {queue_url(model, code) for model, code, _alarming in WORK}

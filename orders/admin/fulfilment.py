@@ -1,0 +1,110 @@
+"""What warehouses were asked to send, and what they sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.translation import gettext_lazy as _
+
+from omni.kernel.admin_base import column
+from omni.kernel.display import age_text
+from orders.admin.order import FULFILMENT_COLOURS, clip, ship_by_html
+from orders.admin.queues import FULFILMENT_QUEUES
+from orders.models import FulfilmentLine, FulfilmentOrder, Parcel
+from products.admin.scoped import ScopedAdmin, choice_filter
+from products.scope import Scope
+
+LINES = Prefetch(
+    "lines",
+    FulfilmentLine.objects.select_related("order").defer("order__receiver").order_by("id"),
+    to_attr="line_rows",
+)
+
+
+@admin.register(FulfilmentOrder)
+class FulfilmentOrderAdmin(ScopedAdmin):
+    queues = FULFILMENT_QUEUES
+    list_display = (
+        "number",
+        "show_location",
+        "show_orders",
+        "show_state",
+        "show_units",
+        "created_at",
+        "state_at",
+    )
+    list_select_related = ("location",)
+    list_filter = (choice_filter("state"),)
+    search_fields = ("number__startswith",)
+    search_help_text = _("The beginning of a fulfilment order's number")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FulfilmentOrder]:
+        return super().get_queryset(request).prefetch_related(LINES)
+
+    def limit_to_scope(self, queryset: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
+        mine = FulfilmentLine.objects.filter(fulfilment=OuterRef("pk"), order__shop_id__in=scope.shop_ids)
+        return queryset.filter(Exists(mine))
+
+    @column(description=_("location"))
+    def show_location(self, fulfilment: FulfilmentOrder) -> str:
+        return fulfilment.location.name
+
+    @column(description=_("orders"))
+    def show_orders(self, fulfilment: Any) -> str:
+        orders = {line.order_id: line.order for line in fulfilment.line_rows}
+        links = ((reverse("admin:orders_salesorder_change", args=[pk]), o.number) for pk, o in orders.items())
+        return format_html_join(", ", '<a class="omni-link" href="{}">{}</a>', links)
+
+    @column(description=_("units"))
+    def show_units(self, fulfilment: Any) -> str:
+        asked = sum(line.quantity for line in fulfilment.line_rows)
+        shipped = sum(line.shipped_quantity for line in fulfilment.line_rows)
+        return f"{shipped} / {asked}" if shipped else str(asked)
+
+    @column(description=_("state"), label=FULFILMENT_COLOURS)
+    def show_state(self, fulfilment: FulfilmentOrder) -> tuple[str, str]:
+        return fulfilment.state, fulfilment.get_state_display()
+
+    @column(description=_("refusal"))
+    def show_refusal(self, fulfilment: FulfilmentOrder) -> str:
+        return clip(fulfilment.refusal or "–", 100)
+
+    @column(description=_("ship by"))
+    def show_ship_by(self, fulfilment: Any) -> str:
+        due = [line.order for line in fulfilment.line_rows if line.order.ship_by]
+        return ship_by_html(min(due, key=lambda order: order.ship_by)) if due else "–"
+
+    @column(description=_("waiting for"))
+    def show_waiting(self, fulfilment: FulfilmentOrder) -> str:
+        return age_text(fulfilment.state_at)
+
+
+@admin.register(Parcel)
+class ParcelAdmin(ScopedAdmin):
+    list_display = ("tracking_no", "carrier_code", "show_fulfilment", "show_location", "show_shipped_at")
+    list_select_related = ("shipment__fulfilment__location",)
+    search_fields = ("tracking_no__exact",)
+    search_help_text = _("A whole tracking number")
+
+    def limit_to_scope(self, queryset: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
+        mine = FulfilmentLine.objects.filter(
+            fulfilment=OuterRef("shipment__fulfilment"), order__shop_id__in=scope.shop_ids
+        )
+        return queryset.filter(Exists(mine))
+
+    @column(description=_("fulfilment order"))
+    def show_fulfilment(self, parcel: Parcel) -> str:
+        return parcel.shipment.fulfilment.number
+
+    @column(description=_("location"))
+    def show_location(self, parcel: Parcel) -> str:
+        return parcel.shipment.fulfilment.location.name
+
+    @column(description=_("shipped at"))
+    def show_shipped_at(self, parcel: Parcel) -> Any:
+        return parcel.shipment.shipped_at

@@ -1,0 +1,170 @@
+"""Sales orders: the list of all, the work queues, and one page per order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext_lazy as _
+
+from omni.kernel.admin_base import column
+from omni.kernel.display import Money, age_text
+from orders.admin.filters import TroubleFilter
+from orders.admin.queues import ORDER_QUEUES
+from orders.models import FulfilmentLine, OrderHold, ReviewDecision, SalesOrder, SalesOrderLine
+from orders.states import FulfilmentState, Stage
+from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
+
+STAGE_COLOURS = {
+    Stage.PENDING_PAYMENT: "",
+    Stage.CAPTURED: "info",
+    Stage.IN_REVIEW: "warning",
+    Stage.APPROVED: "info",
+    Stage.SOURCED: "info",
+    Stage.RELEASED: "primary",
+    Stage.SHIPPED: "success",
+    Stage.COMPLETED: "success",
+    Stage.CANCELLED: "",
+}
+FULFILMENT_COLOURS = {
+    FulfilmentState.PLANNED: "info",
+    FulfilmentState.REQUESTED: "info",
+    FulfilmentState.ACCEPTED: "primary",
+    FulfilmentState.REFUSED: "danger",
+    FulfilmentState.PART_SHIPPED: "warning",
+    FulfilmentState.SHIPPED: "success",
+    FulfilmentState.CANCEL_REQUESTED: "warning",
+    FulfilmentState.CANCELLED: "",
+}
+
+# What a queue's columns need beyond the order itself: one statement per page each, never one per row.
+PREFETCHES: dict[str, Prefetch[Any, Any, Any]] = {
+    "show_holds": Prefetch(
+        "holds", OrderHold.objects.filter(state=OrderHold.State.OPEN).order_by("id"), to_attr="open_rows"
+    ),
+    "show_missing": Prefetch(
+        "lines",
+        SalesOrderLine.objects.filter(short_quantity__gt=0).select_related("sku").order_by("id"),
+        to_attr="short_rows",
+    ),
+    "show_parts": Prefetch(
+        "fulfilment_lines",
+        FulfilmentLine.objects.exclude(fulfilment__state=FulfilmentState.CANCELLED)
+        .select_related("fulfilment__location")
+        .order_by("id"),
+        to_attr="part_rows",
+    ),
+    "show_asked_by": Prefetch(
+        "review_decisions", ReviewDecision.objects.order_by("-id"), to_attr="decision_rows"
+    ),
+}
+
+
+@admin.register(SalesOrder)
+class SalesOrderAdmin(ScopedAdmin):
+    shop_path = "shop_id"
+    queues = ORDER_QUEUES
+    list_display = (
+        "number",
+        "show_shop",
+        "outer_id",
+        "show_stage",
+        "show_trouble",
+        "show_total",
+        "receiver_mask",
+        "placed_at",
+    )
+    list_select_related = ("shop",)
+    list_filter = (ShopFilter, choice_filter("stage"), TroubleFilter)
+    search_fields = ("number__startswith", "outer_id__exact")
+    search_help_text = _("The beginning of an order number, or a whole outer order id")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SalesOrder]:
+        queryset = super().get_queryset(request)
+        queue = self.queue_of(request)
+        if queue:
+            queryset = queryset.prefetch_related(*(PREFETCHES[c] for c in queue.columns if c in PREFETCHES))
+        return queryset
+
+    # --- columns --------------------------------------------------------------------------------------------
+    @column(description=_("shop"))
+    def show_shop(self, order: SalesOrder) -> str:
+        return order.shop.name
+
+    @column(description=_("stage"), label=STAGE_COLOURS)
+    def show_stage(self, order: SalesOrder) -> tuple[str, str]:
+        return order.stage, order.get_stage_display()
+
+    @column(description=_("kept by"))
+    def show_trouble(self, order: SalesOrder) -> str:
+        words = []
+        if order.open_holds:
+            words.append(_("holds: %(count)d") % {"count": order.open_holds})
+        if order.short_lines:
+            words.append(_("short lines: %(count)d") % {"count": order.short_lines})
+        return ", ".join(map(str, words)) or "–"
+
+    @column(description=_("total"))
+    def show_total(self, order: SalesOrder) -> str:
+        return Money(order.total_amount, order.currency).text()
+
+    @column(description=_("waiting for"))
+    def show_waiting(self, order: SalesOrder) -> str:
+        return age_text(order.stage_at)
+
+    @column(description=_("ship by"))
+    def show_ship_by(self, order: SalesOrder) -> str:
+        return ship_by_html(order)
+
+    @column(description=_("holds"))
+    def show_holds(self, order: Any) -> str:
+        return format_html_join(" ", '<span class="omni-pill omni-warn">{}</span>', _kinds(order.open_rows))
+
+    @column(description=_("reason"))
+    def show_hold_reason(self, order: Any) -> str:
+        return clip("; ".join(hold.reason for hold in order.open_rows))
+
+    @column(description=_("missing"))
+    def show_missing(self, order: Any) -> str:
+        return clip(", ".join(f"{line.sku.code} × {line.short_quantity}" for line in order.short_rows))
+
+    @column(description=_("warehouses"))
+    def show_parts(self, order: Any) -> str:
+        parts = {row.fulfilment_id: row.fulfilment for row in order.part_rows}
+        return clip(", ".join(f"{f.location.name}: {f.get_state_display()}" for f in parts.values()) or "–")
+
+    @column(description=_("asked by rule"))
+    def show_asked_by(self, order: Any) -> str:
+        fired = order.decision_rows[0].fired if order.decision_rows else []
+        return clip(", ".join(str(rule.get("name", rule.get("rule", "?"))) for rule in fired) or "–")
+
+    @column(description=_("message"))
+    def show_message(self, order: SalesOrder) -> str:
+        return clip(order.buyer_message or order.seller_memo or "–", 40)
+
+
+def _kinds(holds: list[OrderHold]) -> list[tuple[str]]:
+    return [(hold.get_kind_display(),) for hold in holds]
+
+
+def clip(text: str, length: int = 80) -> str:
+    """A cell's text, shortened; the whole of it as its title."""
+    if len(text) <= length:
+        return text
+    return format_html('<span title="{}">{}…</span>', text, text[: length - 1])
+
+
+def ship_by_html(order: SalesOrder) -> str:
+    """The promise to the buyer, marked when it is broken or will be within four hours."""
+    if order.ship_by is None:
+        return "–"
+    left = (order.ship_by - timezone.now()).total_seconds()
+    shown = timezone.localtime(order.ship_by).strftime("%m-%d %H:%M")
+    if left > 4 * 3600:
+        return shown
+    tone, word = ("omni-bad", _("late")) if left < 0 else ("omni-warn", _("soon"))
+    return format_html('{} <span class="omni-pill {}">{}</span>', shown, tone, word)

@@ -1,0 +1,14 @@
+"""The pages of the product master and its shops: plain configuration, edited in place, with its history."""
+
+from products.admin.master import BrandAdmin, CategoryAdmin, SkuAdmin, SpuAdmin
+from products.admin.offer import ListingAdmin, ShopAdmin, StaffScopeAdmin
+
+__all__ = [
+    "BrandAdmin",
+    "CategoryAdmin",
+    "ListingAdmin",
+    "ShopAdmin",
+    "SkuAdmin",
+    "SpuAdmin",
+    "StaffScopeAdmin",
+]

@@ -1,0 +1,75 @@
+"""Shops, what they list, and who may see them."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from omni.kernel.admin_base import column
+from omni.kernel.display import Money
+from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
+from products.models import Listing, Shop, StaffScope
+
+
+@admin.register(Shop)
+class ShopAdmin(ScopedAdmin):
+    keyset = "code"
+    shop_path = "pk"
+    is_editable = True
+    list_display = (
+        "code",
+        "name",
+        "channel",
+        "brand",
+        "currency",
+        "order_policy",
+        "fulfilled_by",
+        "is_active",
+    )
+    list_select_related = ("brand",)
+    search_fields = ("code__startswith", "name__startswith")
+    autocomplete_fields = ("brand",)
+
+
+@admin.register(Listing)
+class ListingAdmin(ScopedAdmin):
+    intro = _(
+        "What a channel calls one of our SKUs. An order line finds its SKU here, and stock is pushed to every "
+        "listed row."
+    )
+    shop_path = "shop_id"
+    is_editable = True
+    list_display = ("outer_item_id", "outer_sku_id", "shop", "show_sku", "title", "show_price", "show_state")
+    list_select_related = ("shop", "sku")
+    list_filter = (ShopFilter, choice_filter("state"))
+    search_fields = ("outer_item_id__exact", "outer_sku_id__exact", "sku__code__exact")
+    search_help_text = _("A whole outer item id, outer SKU id or SKU code")
+    autocomplete_fields = ("shop", "sku")
+    readonly_fields = ("created_at",)
+
+    @column(description=_("SKU"))
+    def show_sku(self, listing: Listing) -> str:
+        return listing.sku.code
+
+    @column(description=_("price"))
+    def show_price(self, listing: Listing) -> str:
+        return Money(listing.price, listing.shop.currency).text() if listing.price is not None else "–"
+
+    @column(description=_("state"), label={"listed": "success", "delisted": ""})
+    def show_state(self, listing: Listing) -> tuple[str, str]:
+        return listing.state, listing.get_state_display()
+
+
+@admin.register(StaffScope)
+class StaffScopeAdmin(ScopedAdmin):
+    """Who may see what is for those with the permission to say so, for the whole house."""
+
+    intro = _("Staff who are not superusers see the rows of these brands and shops, and nothing else.")
+    is_house_wide = True
+    is_editable = True
+    list_display = ("user", "brand", "shop")
+    list_select_related = ("user", "brand", "shop")
+    autocomplete_fields = ("user", "brand", "shop")
+
+    def has_delete_permission(self, request, obj=None):  # type: ignore[no-untyped-def]
+        return request.user.has_perm("products.delete_staffscope")

@@ -1,0 +1,249 @@
+"""One row of everything that the admin shows, belonging to one shop: enough to see who sees what."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from django.utils import timezone
+
+from integrations.models import ApiKey, Connection, Cursor, InboundMessage, MessageLog
+from inventory.models import (
+    Location,
+    LocationGroup,
+    PublishedStock,
+    Reservation,
+    ShopPool,
+    Shortage,
+    StockLevel,
+    StockMovement,
+    StockOperation,
+    StockPool,
+)
+from inventory.models.ledger import Account
+from omni.kernel.models import AuditEntry, Job, OutboxEvent
+from orders.models import (
+    ChannelOrder,
+    ChannelOrderVersion,
+    ChannelRefund,
+    DispatchNotice,
+    FulfilmentLine,
+    FulfilmentOrder,
+    OrderEvent,
+    OrderHold,
+    Parcel,
+    ParcelLine,
+    ParkedOrder,
+    Return,
+    ReviewDecision,
+    ReviewRule,
+    SalesOrder,
+    SalesOrderLine,
+    Shipment,
+    SourcingDecision,
+)
+from orders.states import FulfilmentState, Stage
+from products.models import Barcode, Brand, Category, Listing, Shop, Sku, Spu
+
+
+@dataclass(frozen=True)
+class World:
+    brand: Brand
+    shop: Shop
+    sku: Sku
+    location: Location
+    order: SalesOrder
+
+
+def make_world(name: str) -> World:
+    """A brand with one shop, one SKU and one row in every table and queue; every code contains `name`."""
+    now = timezone.now()
+    brand = Brand.objects.create(code=f"B-{name}", name=f"Brand {name}")
+    category, _made = Category.objects.get_or_create(
+        code="beauty", defaults={"name": "Beauty", "path": "beauty/"}
+    )
+    spu = Spu.objects.create(code=f"P-{name}", name=f"Serum {name}", brand=brand, category=category)
+    sku = Sku.objects.create(code=f"SKU-{name}", spu=spu, name=f"Serum {name} 30 ml", list_price=Decimal(129))
+    Barcode.objects.create(code=f"69{name}", sku=sku)
+    shop = Shop.objects.create(code=f"S-{name}", name=f"Shop {name}", channel="top", brand=brand)
+    group, _made = LocationGroup.objects.get_or_create(code="east", defaults={"name": "East"})
+    location = Location.objects.create(code=f"WH-{name}", name=f"Warehouse {name}", group=group)
+    listing = Listing.objects.create(shop=shop, sku=sku, outer_item_id=f"item-{name}", outer_sku_id="1")
+    order = _make_orders(name, shop, sku, location)
+    line = order.lines.get()
+    level = StockLevel.objects.create(location=location, sku=sku, on_hand=10, committed=1)
+    pool = StockPool.objects.create(group=group, sku=sku, kind="shared", granted=10, reserved=1)
+    ShopPool.objects.create(shop=shop, group=group)
+    Reservation.objects.create(
+        line_key=line.line_key,
+        pool=pool,
+        sku=sku,
+        shop=shop,
+        location=location,
+        level=level,
+        quantity=1,
+        state="committed",
+    )
+    Shortage.objects.create(
+        line_key=uuid.uuid4(), sku=sku, shop=shop, group=group, quantity=2, reason="no_stock"
+    )
+    StockMovement.objects.create(
+        kind="receive",
+        sku=sku,
+        quantity=10,
+        from_account=Account.SUPPLIER,
+        to_account=Account.LEVEL_FREE,
+        document=f"ASN-{name}",
+        by="system",
+    )
+    StockOperation.objects.create(key=f"asn-{name}", kind="receive", fingerprint="x", by="system")
+    PublishedStock.objects.create(listing=listing, shop=shop, desired_quantity=9, desired_version=1)
+    _make_connections(name, shop, location)
+    AuditEntry.objects.create(by="system", action="note", object_kind="products.shop", object_id=str(shop.pk))
+    OutboxEvent.objects.create(kind="orders.Happened", payload={}, state="dead", last_error="no reason")
+    Job.objects.create(
+        kind="import", title=f"Import {name}", created_by="system", total=10, done=4, started_at=now
+    )
+    return World(brand, shop, sku, location, order)
+
+
+def _make_orders(name: str, shop: Shop, sku: Sku, location: Location) -> SalesOrder:
+    now = timezone.now()
+    ReviewRule.objects.create(name=f"Dear orders of {name}", shop=shop)
+    ParkedOrder.objects.create(
+        shop=shop,
+        outer_id=f"parked-{name}",
+        content_hash=b"p",
+        reason="unknown_sku",
+        detail=f"SKU X-{name} is not listed.",
+        draft={"outer_id": f"parked-{name}", "lines": []},
+        source="pull",
+    )
+    ChannelRefund.objects.create(
+        shop=shop,
+        outer_refund_id=f"refund-{name}",
+        outer_id=f"outer-{name}",
+        state="open",
+        raw_state="WAIT",
+        amount=5,
+        currency="CNY",
+        outer_modified_at=now,
+        payload={},
+    )
+    last = None
+    for stage in Stage:
+        last = _make_order(f"{name}-{stage}", shop, sku, stage)
+    assert last is not None
+    order = _make_order(name, shop, sku, Stage.RELEASED)
+    line = order.lines.get()
+    for state in FulfilmentState:
+        fulfilment = FulfilmentOrder.objects.create(
+            number=f"FO-{name}-{state}"[:24], location=location, state=state, refusal="no such SKU here"
+        )
+        part = FulfilmentLine.objects.create(
+            fulfilment=fulfilment,
+            order_line=line,
+            order=order,
+            sku=sku,
+            line_key=line.line_key,
+            part=0,
+            quantity=1,
+        )
+    shipment = Shipment.objects.create(fulfilment=fulfilment, event_key="e1", shipped_at=now, by="system")
+    parcel = Parcel.objects.create(shipment=shipment, carrier_code="SF", tracking_no=f"SF-{name}")
+    ParcelLine.objects.create(parcel=parcel, fulfilment_line=part, quantity=1)
+    DispatchNotice.objects.create(
+        order=order, parcel=parcel, shop=shop, lines=[["1", 1]], is_whole_order=True, state="failed"
+    )
+    SourcingDecision.objects.create(
+        order=order,
+        candidates=[{"location": location.code, "ranks": {"distance": 1}}],
+        reason="nearest",
+        by="system",
+    )
+    Return.objects.create(
+        number=f"RT-{name}", shop=shop, order=order, outer_id=f"r-{name}", returned_at=now, source="import"
+    )
+    return order
+
+
+def _make_order(name: str, shop: Shop, sku: Sku, stage: str) -> SalesOrder:
+    now = timezone.now()
+    channel_order = ChannelOrder.objects.create(
+        shop=shop,
+        outer_id=f"outer-{name}",
+        state="to_ship",
+        raw_state="WAIT_SELLER_SEND_GOODS",
+        outer_modified_at=now,
+        content_hash=b"h",
+    )
+    ChannelOrderVersion.objects.create(
+        channel_order=channel_order,
+        content_hash=b"h",
+        outer_modified_at=now,
+        payload={"tid": f"outer-{name}", "receiver_name": "张**"},
+        source="pull",
+    )
+    order = SalesOrder.objects.create(
+        number=f"SO-{name}"[:24],
+        shop=shop,
+        channel_order=channel_order,
+        outer_id=f"outer-{name}",
+        stage=stage,
+        open_holds=1,
+        short_lines=1,
+        currency="CNY",
+        total_amount=Decimal("129.00"),
+        receiver={"name": "张三丰", "mobile": "13800000000", "address": "Somewhere 1"},
+        receiver_mask="张**, 138****0000",
+        placed_at=now - timedelta(hours=2),
+        ship_by=now - timedelta(hours=1),
+    )
+    SalesOrderLine.objects.create(
+        order=order,
+        line_key=uuid.uuid4(),
+        outer_line_id="1",
+        sku=sku,
+        title="Serum",
+        quantity=2,
+        short_quantity=2,
+        unit_price=Decimal("64.50"),
+        amount=Decimal(129),
+    )
+    OrderHold.objects.create(order=order, kind="review", reason="total above 100", placed_by="rule:1")
+    ReviewDecision.objects.create(
+        order=order, is_approved=False, fired=[{"id": 1, "name": "Dear"}], by="system"
+    )
+    OrderEvent.objects.create(
+        order=order, at=now, side="channel", kind="captured", by=f"shop:{shop.pk}", detail={}
+    )
+    return order
+
+
+def _make_connections(name: str, shop: Shop, location: Location) -> None:
+    channel = Connection.objects.create(
+        code=f"top-{name}".lower(),
+        kind="channel",
+        adapter="top",
+        shop=shop,
+        base_url="http://127.0.0.1:1/",
+        credentials={},
+    )
+    Connection.objects.create(
+        code=f"wms-{name}".lower(),
+        kind="warehouse",
+        adapter="qimen",
+        location=location,
+        base_url="http://127.0.0.1:1/",
+        credentials={},
+    )
+    Cursor.objects.create(connection=channel, stream="orders", upto=timezone.now())
+    MessageLog.objects.create(
+        connection=channel, direction="out", operation="send", is_ok=False, subject=f"SO-{name}"
+    )
+    InboundMessage.objects.create(
+        connection=channel, event_key=f"ev-{name}", kind="trade", payload={}, state="failed", last_error="no"
+    )
+    ApiKey.objects.create(name=f"key {name}", prefix=f"p{name}"[:16], secret_hash=b"0", created_by="system")
