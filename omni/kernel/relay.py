@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -46,7 +47,7 @@ def relay_events(*, reactions: Reactions, limit: int, at: datetime) -> int:
         event_class, todo = by_kind.get(kind, (None, ()))
         if event_class is None:
             log.warning("nobody knows the event %s", kind)
-        error = _react(event_class, todo, payload, done_reactions)
+        error = _react(event_class, todo, json.loads(payload), done_reactions)
         if error is None:
             done.append(ident)
         else:
