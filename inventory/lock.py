@@ -15,7 +15,7 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from omni.kernel.errors import Busy
-from omni.kernel.sql import fetch_all
+from omni.kernel.sql import as_array, fetch_all
 
 
 class LineIsBusy(Busy):
@@ -85,46 +85,46 @@ class LockedLines:
 # NO KEY: the foreign key check of a new reservation, which takes KEY SHARE, need not wait.
 LOCK_POOLS = """
     SELECT id, group_id, sku_id, kind, label, granted, reserved, target FROM inventory_stockpool
-    WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+    WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 
 LOCK_LEVELS = """
     SELECT v.id, v.location_id, l.group_id, v.sku_id, v.owner, v.grade, v.on_hand, v.committed
     FROM inventory_stocklevel v JOIN inventory_location l ON l.id = v.location_id
-    WHERE v.id = ANY(%s) ORDER BY v.id FOR NO KEY UPDATE OF v
+    WHERE v.id = ANY(%s::bigint[]) ORDER BY v.id FOR NO KEY UPDATE OF v
 """
 
 # Without a lock: which pools could a change of these lines touch? Those of its live parts, and for a line
 # that is owed something every pool from which it might be filled at this moment.
 POOLS_OF_LINES = """
-    SELECT pool_id FROM inventory_reservation WHERE line_key = ANY(%(keys)s) AND state IN ('held', 'committed')
+    SELECT pool_id FROM inventory_reservation WHERE line_key = ANY(%(keys)s::uuid[]) AND state IN ('held', 'committed')
     UNION
     SELECT p.id FROM inventory_shortage s JOIN inventory_stockpool p ON p.sku_id = s.sku_id
-    WHERE s.line_key = ANY(%(keys)s) AND s.state = 'open'
+    WHERE s.line_key = ANY(%(keys)s::uuid[]) AND s.state = 'open'
 """
 
 # After the pools. Whoever fills one of these holds it until the promise is visible, and we read promises next.
 LOCK_SHORTAGES = """
-    SELECT line_key, quantity FROM inventory_shortage WHERE line_key = ANY(%s) AND state = 'open'
+    SELECT line_key, quantity FROM inventory_shortage WHERE line_key = ANY(%s::uuid[]) AND state = 'open'
     ORDER BY line_key FOR NO KEY UPDATE
 """
 
 PARTS_OF_LINES = """
     SELECT id, line_key, part, pool_id, sku_id, shop_id, location_id, level_id, quantity, state
-    FROM inventory_reservation WHERE line_key = ANY(%s) ORDER BY line_key, part
+    FROM inventory_reservation WHERE line_key = ANY(%s::uuid[]) ORDER BY line_key, part
 """
 
 
 def lock_pools(pool_ids: Iterable[int]) -> dict[int, LockedPool]:
     """Lock these pools until the transaction ends; their numbers as of now, by id."""
     ids = sorted(set(pool_ids))
-    return {row[0]: LockedPool(*row) for row in fetch_all(LOCK_POOLS, [ids])} if ids else {}
+    return {row[0]: LockedPool(*row) for row in fetch_all(LOCK_POOLS, [as_array(ids)])} if ids else {}
 
 
 def lock_levels(level_ids: Iterable[int]) -> dict[int, LockedLevel]:
     """Lock these levels until the transaction ends; their numbers as of now, by id. After the pools."""
     ids = sorted(set(level_ids))
-    return {row[0]: LockedLevel(*row) for row in fetch_all(LOCK_LEVELS, [ids])} if ids else {}
+    return {row[0]: LockedLevel(*row) for row in fetch_all(LOCK_LEVELS, [as_array(ids)])} if ids else {}
 
 
 def lock_lines(line_keys: Collection[UUID]) -> LockedLines:
@@ -132,7 +132,7 @@ def lock_lines(line_keys: Collection[UUID]) -> LockedLines:
 
     Raises LineIsBusy if a line was promised from yet another pool while we waited.
     """
-    keys = list(line_keys)
+    keys = as_array(line_keys)
     pools = lock_pools(row[0] for row in fetch_all(POOLS_OF_LINES, {"keys": keys}))
     lines = LockedLines(pools, dict(fetch_all(LOCK_SHORTAGES, [keys])), {}, {})
     for row in fetch_all(PARTS_OF_LINES, [keys]):

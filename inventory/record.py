@@ -9,7 +9,7 @@ from uuid import UUID
 
 from inventory.models.ledger import Account, MovementKind
 from omni.kernel import doorbell
-from omni.kernel.sql import execute
+from omni.kernel.sql import as_array, execute
 
 PLAN_PUBLISHED = "inventory.tasks.plan_published"
 FILL_SHORTAGES = "inventory.tasks.fill_open_shortages"
@@ -45,9 +45,7 @@ def record_movements(
     """Append to the ledger, in the transaction that changes the counters. Movements of nothing are left out."""
     moving = [movement for movement in movements if movement.quantity]
     if moving:
-        columns = [list(column) for column in zip(*moving, strict=True)]
-        columns[2] = [int(account) for account in columns[2]]
-        columns[4] = [int(account) for account in columns[4]]
+        columns = [as_array(column) for column in zip(*moving, strict=True)]
         execute(INSERT_MOVEMENTS, [kind.value, document, at, by, *columns])
 
 

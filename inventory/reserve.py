@@ -31,7 +31,7 @@ from inventory.models.promise import Reservation, Shortage
 from inventory.record import FILL_SHORTAGES, PLAN_PUBLISHED, Movement, mark_changed, record_movements
 from omni.kernel import doorbell
 from omni.kernel.errors import BadInput
-from omni.kernel.sql import execute, fetch_all
+from omni.kernel.sql import as_array, execute, fetch_all
 
 NO_STOCK = "no_stock"
 NO_POOL = "no_pool"
@@ -116,31 +116,37 @@ FIND_SOURCES = """
 # After the lock: what a line holds or has had shipped, its highest part number, and whether it is owed anything.
 FIND_STANDINGS = """
     SELECT line_key, coalesce(sum(quantity) FILTER (WHERE state <> 'released'), 0), max(part), false
-    FROM inventory_reservation WHERE line_key = ANY(%(keys)s) GROUP BY line_key
+    FROM inventory_reservation WHERE line_key = ANY(%(keys)s::uuid[]) GROUP BY line_key
     UNION ALL
-    SELECT line_key, 0, -1, true FROM inventory_shortage WHERE line_key = ANY(%(keys)s) AND state = 'open'
+    SELECT line_key, 0, -1, true FROM inventory_shortage WHERE line_key = ANY(%(keys)s::uuid[]) AND state = 'open'
 """
 
-# Two transactions that promise the same new part meet at a_line_holds_each_part_once: the second writes nothing.
-INSERT_PROMISES = """
-    INSERT INTO inventory_reservation (line_key, part, pool_id, sku_id, shop_id, quantity, created_at, changed_at)
-    SELECT v.*, %s, %s
-    FROM unnest(%s::uuid[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[]) v
-    ON CONFLICT (line_key, part) DO NOTHING
-"""
-
-# The rows are locked already, in id order; the guard is the second net, the table's CHECK the third. The last
-# write of the transaction, so that a hot row is held for as short as can be.
-TAKE_FROM_POOLS = """
-    WITH taken AS (
+# One statement: the promises, their ledger rows, and last the pools, so that a hot row changes for as short as can
+# be. Two transactions that promise the same new part meet at a_line_holds_each_part_once, and the second writes
+# nothing. The pools are locked already, in id order; the guard is the second net, the table's CHECK the third.
+# Accounts: 20 pool free, 21 pool reserved.
+WRITE_PROMISES = """
+    WITH promised AS (
+        INSERT INTO inventory_reservation
+            (line_key, part, pool_id, sku_id, shop_id, quantity, created_at, changed_at)
+        SELECT v.*, %(at)s, %(at)s
+        FROM unnest(%(keys)s::uuid[], %(parts)s::int[], %(pools)s::bigint[], %(skus)s::bigint[],
+                    %(shops)s::bigint[], %(quantities)s::int[]) v
+        ON CONFLICT (line_key, part) DO NOTHING
+        RETURNING line_key, pool_id, sku_id, quantity
+    ), moved AS (
+        INSERT INTO inventory_stockmovement
+            (kind, sku_id, quantity, from_account, from_id, to_account, to_id, line_key, at, by)
+        SELECT 'reserve', sku_id, quantity, 20, pool_id, 21, pool_id, line_key, %(at)s, %(by)s FROM promised
+    ), taken AS (
         UPDATE inventory_stockpool p SET reserved = p.reserved + v.quantity
-        FROM unnest(%s::bigint[], %s::int[]) AS v(id, quantity)
-        WHERE p.id = v.id AND p.granted - p.reserved >= v.quantity
+        FROM (SELECT pool_id, sum(quantity) AS quantity FROM promised GROUP BY pool_id) v
+        WHERE p.id = v.pool_id AND p.granted - p.reserved >= v.quantity
         RETURNING p.sku_id
     ), noted AS (
         INSERT INTO inventory_stockchange (sku_id) SELECT DISTINCT sku_id FROM taken
     )
-    SELECT count(*) FROM taken
+    SELECT (SELECT count(*) FROM promised), (SELECT count(*) FROM taken)
 """
 
 GIVE_BACK_TO_POOLS = """
@@ -167,7 +173,7 @@ OPEN_SHORTAGES = """
 # Shortages come after pools in the lock order, among themselves by key.
 CLOSE_SHORTAGES = """
     WITH locked AS (
-        SELECT id FROM inventory_shortage WHERE line_key = ANY(%s) AND state = 'open'
+        SELECT id FROM inventory_shortage WHERE line_key = ANY(%s::uuid[]) AND state = 'open'
         ORDER BY line_key FOR NO KEY UPDATE
     )
     UPDATE inventory_shortage s SET state = %s, closed_at = %s FROM locked WHERE s.id = locked.id
@@ -212,7 +218,7 @@ def reserve_stock(
 def find_sources(demands: Iterable[Demand], *, at: datetime) -> Sources:
     """Where each (shop, SKU) may draw at this moment; a pair that is missing may draw nowhere."""
     pairs = sorted({(demand.shop_id, demand.sku_id) for demand in demands})
-    shops, skus = [shop for shop, _sku in pairs], [sku for _shop, sku in pairs]
+    shops, skus = as_array(shop for shop, _sku in pairs), as_array(sku for _shop, sku in pairs)
     sources: dict[tuple[int, int], Source] = {}
     for shop_id, sku_id, group_id, pool_id in fetch_all(FIND_SOURCES, [shops, skus, at, at]):
         source = sources.setdefault((shop_id, sku_id), Source(group_id, []))
@@ -224,7 +230,7 @@ def find_sources(demands: Iterable[Demand], *, at: datetime) -> Sources:
 def find_standings(line_keys: Iterable[UUID]) -> dict[UUID, Standing]:
     """What each line has already. Only true while the pools from which it could be promised are locked."""
     standings = {key: Standing() for key in line_keys}
-    for key, *row in fetch_all(FIND_STANDINGS, {"keys": list(standings)}):
+    for key, *row in fetch_all(FIND_STANDINGS, {"keys": as_array(standings)}):
         held, last_part, is_owed = standings[key]
         standings[key] = Standing(held + row[0], max(last_part, row[1]), is_owed or row[2])
     return standings
@@ -291,30 +297,31 @@ def _draw(demand: Demand, pool_ids: Sequence[int], left: dict[int, int]) -> list
 def write_promises(
     draws: Sequence[Draw], *, standings: Mapping[UUID, Standing], at: datetime, by: str
 ) -> None:
-    """Write what was shared out: promises, ledger, shortages that are filled by it, and last the pools."""
+    """Write what was shared out: promises, ledger and pools, and close the shortages that it fills."""
     if not draws:
         return
-    parts = _number_parts(draws, standings)
-    keys = [draw.demand.line_key for draw in draws]
-    pool_ids = [draw.pool_id for draw in draws]
-    skus = [draw.demand.sku_id for draw in draws]
-    shops = [draw.demand.shop_id for draw in draws]
-    quantities = [draw.quantity for draw in draws]
-    if execute(INSERT_PROMISES, [at, at, keys, parts, pool_ids, skus, shops, quantities]) != len(draws):
+    demands = [draw.demand for draw in draws]
+    promised, pools = fetch_all(
+        WRITE_PROMISES,
+        {
+            "keys": as_array(demand.line_key for demand in demands),
+            "parts": as_array(_number_parts(draws, standings)),
+            "pools": as_array(draw.pool_id for draw in draws),
+            "skus": as_array(demand.sku_id for demand in demands),
+            "shops": as_array(demand.shop_id for demand in demands),
+            "quantities": as_array(draw.quantity for draw in draws),
+            "at": at,
+            "by": by,
+        },
+    )[0]
+    if promised != len(draws):
         raise LineIsBusy(_("The order line was promised stock at the same moment: try again."))
-    record_movements(
-        [
-            Movement(sku, quantity, Account.POOL_FREE, pool_id, Account.POOL_RESERVED, pool_id, key)
-            for sku, quantity, pool_id, key in zip(skus, quantities, pool_ids, keys, strict=True)
-        ],
-        kind=MovementKind.RESERVE,
-        at=at,
-        by=by,
-    )
-    owed = sorted({key for key in keys if standings[key].is_owed})
+    if pools != len({draw.pool_id for draw in draws}):
+        raise LockDidNotHold("a pool had less than was counted under its lock")
+    owed = sorted({demand.line_key for demand in demands if standings[demand.line_key].is_owed})
     if owed:
-        execute(CLOSE_SHORTAGES, [owed, Shortage.State.FILLED, at])
-    _take_from_pools(draws)
+        execute(CLOSE_SHORTAGES, [as_array(owed), Shortage.State.FILLED, at])
+    doorbell.ring_after_commit(PLAN_PUBLISHED)
 
 
 def _number_parts(draws: Sequence[Draw], standings: Mapping[UUID, Standing]) -> list[int]:
@@ -325,15 +332,6 @@ def _number_parts(draws: Sequence[Draw], standings: Mapping[UUID, Standing]) -> 
         last[draw.demand.line_key] += 1
         parts.append(last[draw.demand.line_key])
     return parts
-
-
-def _take_from_pools(draws: Sequence[Draw]) -> None:
-    totals = Counter[int]()
-    for draw in draws:
-        totals[draw.pool_id] += draw.quantity
-    if fetch_all(TAKE_FROM_POOLS, [list(totals), list(totals.values())])[0][0] != len(totals):
-        raise LockDidNotHold("a pool had less than was counted under its lock")
-    doorbell.ring_after_commit(PLAN_PUBLISHED)
 
 
 def _open_shortages(short: Sequence[Demand], *, sources: Sources, at: datetime) -> None:
@@ -430,7 +428,7 @@ def _cancel_owed(wanted: Mapping[UUID, int | None], *, lines: LockedLines, at: d
     closed = [key for key, owed in lines.owed.items() if (wanted[key] or owed) >= owed]
     shrunk = {key: wanted[key] for key in lines.owed if key not in closed}
     if closed:
-        execute(CLOSE_SHORTAGES, [closed, Shortage.State.CANCELLED, at])
+        execute(CLOSE_SHORTAGES, [as_array(closed), Shortage.State.CANCELLED, at])
     if shrunk:
         execute(SHRINK_SHORTAGES, [list(shrunk), list(shrunk.values())])
 

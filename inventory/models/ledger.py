@@ -51,7 +51,10 @@ class StockMovement(models.Model):
 
     at = models.DateTimeField(_("at"), db_default=Now())
     kind = models.CharField(_("kind"), max_length=10, choices=MovementKind.choices)
-    sku = models.ForeignKey(Sku, models.PROTECT, related_name="+", verbose_name=_("SKU"), db_index=False)
+    # Checked by the key of the level or pool that it moves through, not once more per movement.
+    sku = models.ForeignKey(
+        Sku, models.PROTECT, related_name="+", verbose_name=_("SKU"), db_index=False, db_constraint=False
+    )
     quantity = models.PositiveIntegerField(_("quantity"))
     from_account = models.SmallIntegerField(_("from"), choices=Account.choices)
     from_id = models.BigIntegerField(_("from id"), db_default=0)

@@ -30,13 +30,22 @@ class Reservation(models.Model):
 
     line_key = models.UUIDField(_("line key"))
     part = models.PositiveSmallIntegerField(_("part"), default=0, db_default=0)
-    # Not indexed one by one: the two indexes below answer all questions, and each more costs every promise.
+    # Not indexed one by one: the two indexes below answer all questions, and each more costs every promise. SKU and
+    # shop are checked where they come from, by the pool's and the shop pool's own keys, not once more per promise.
     pool = models.ForeignKey(
         StockPool, models.PROTECT, related_name="+", verbose_name=_("pool"), db_index=False
     )
-    sku = models.ForeignKey(Sku, models.PROTECT, related_name="+", verbose_name=_("SKU"), db_index=False)
+    sku = models.ForeignKey(
+        Sku, models.PROTECT, related_name="+", verbose_name=_("SKU"), db_index=False, db_constraint=False
+    )
     shop = models.ForeignKey(
-        Shop, models.PROTECT, null=True, related_name="+", verbose_name=_("shop"), db_index=False
+        Shop,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        verbose_name=_("shop"),
+        db_index=False,
+        db_constraint=False,
     )
     location = models.ForeignKey(
         Location, models.PROTECT, null=True, related_name="+", verbose_name=_("location"), db_index=False

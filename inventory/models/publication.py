@@ -12,7 +12,7 @@ from products.models import Listing, Shop, Sku
 class StockChange(models.Model):
     """A SKU whose sellable stock may have changed. Append-only for writers; the planner takes rows away."""
 
-    sku = models.ForeignKey(Sku, models.CASCADE, related_name="+", db_index=False)
+    sku = models.ForeignKey(Sku, models.CASCADE, related_name="+", db_index=False, db_constraint=False)
     at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
@@ -25,3 +26,11 @@ def execute(statement: str, params: Params = ()) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
         return int(cursor.rowcount)
+
+
+def as_array(values: Iterable[int | UUID | None]) -> str:
+    """Numbers or UUIDs as the text of a PostgreSQL array, for a parameter with a cast: `%s::bigint[]`.
+
+    The driver adapts a list value by value; for the arrays of a hot path that costs as much as the statement.
+    """
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
