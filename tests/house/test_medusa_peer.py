@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from omni.demo.goods import demo_goods
 from omni.devstack.peers.medusa import server
 from omni.devstack.peers.medusa.server import HERE, Home, read_running, stop_servers
 
@@ -44,6 +46,14 @@ def test_the_package_file_asks_for_exact_versions() -> None:
 
     for name, version in package["dependencies"].items():
         assert locked[f"node_modules/{name}"]["version"] == version
+
+
+def test_the_shop_sells_articles_of_the_demo_at_the_demo_s_prices() -> None:
+    demo = {sku.code: sku.price for spu in demo_goods() for sku in spu.skus}
+    catalogue = json.loads((HERE / "catalogue.json").read_text(encoding="utf-8"))
+
+    assert len({entry["title"] for entry in catalogue}) == 12
+    assert {entry["sku_code"]: Decimal(entry["price"]) for entry in catalogue}.items() <= demo.items()
 
 
 def test_without_a_start_there_is_nothing_running_and_nothing_to_stop(home: Home) -> None:

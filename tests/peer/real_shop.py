@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from integrations.channels.medusa import MedusaAdapter
 from integrations.contract import DispatchLine, PriceLine, StockLine
 from omni.devstack.peers.medusa.api import Api, Json, open_admin, open_store
+from omni.devstack.peers.medusa.seed import seed_shop
 from omni.devstack.peers.medusa.server import find_home, read_description
 from omni.devstack.peers.medusa.shopper import capture_payment, place_order, read_shelf
 from omni.kernel.http import HttpClient
+
+CATALOGUE = Path(__file__).parent / "catalogue.json"
 
 
 class ShopNotRunning(Exception):
@@ -32,9 +37,12 @@ class RealShop:
         about = read_description(home=find_home())
         if about is None:
             raise ShopNotRunning("the real Medusa does not run: `make peer-medusa` starts it")
+        admin = open_admin(base_url=about["base_url"], email=about["email"], password=about["password"])
+        # Goods of the tests' own, beside those that the demo sells: added once.
+        seed_shop(admin=admin, catalogue=json.loads(CATALOGUE.read_text(encoding="utf-8")))
         return cls(
             about=about,
-            admin=open_admin(base_url=about["base_url"], email=about["email"], password=about["password"]),
+            admin=admin,
             store=open_store(base_url=about["base_url"], publishable_key=about["publishable_key"]),
         )
 

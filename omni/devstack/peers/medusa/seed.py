@@ -169,6 +169,8 @@ def _products(
             "/admin/products",
             {
                 "title": title,
+                # Its own would be made from the title, which a later entry of the same title would meet again.
+                "handle": missing[0]["sku_code"].lower(),
                 "status": "published",
                 "shipping_profile_id": profile_id,
                 "sales_channels": [{"id": channel_id}],
