@@ -15,6 +15,17 @@ FORBIDDEN = {
     ),
     "a folder of one machine": re.compile(r"(?<![\w.~}-])/(?:root|work|Users/\w+|home/(?!omni\b)\w+)/\w"),
 }
+BUILT = {
+    ".git",
+    ".venv",
+    ".omni",
+    ".peer",
+    "node_modules",
+    "__pycache__",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+}
 BINARY_SUFFIXES = {".png", ".jpg", ".ico", ".woff2", ".gz", ".xlsx", ".mo"}
 
 
@@ -34,10 +45,14 @@ def tree_faults() -> list[str]:
 
 
 def tracked_files() -> list[Path]:
-    """The files that git knows, or would know: neither ignored nor deleted. Without git, none."""
+    """The files that git knows, or would know; where git does not answer, all that lie outside of built folders."""
     words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         listed = subprocess.run(words, cwd=PROJECT, capture_output=True, check=True).stdout.decode()
     except (OSError, subprocess.CalledProcessError):
-        return []
+        # No repository, or one of another user. Passing for want of git would be a check that cannot fail.
+        found = (
+            path for path in PROJECT.rglob("*") if not BUILT.intersection(path.relative_to(PROJECT).parts)
+        )
+        return sorted(path for path in found if path.is_file())
     return [path for name in listed.split("\0") if name and (path := PROJECT / name).is_file()]
