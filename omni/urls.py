@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("livez", livez, name="livez"),
     path("readyz", readyz, name="readyz"),
+    path("api/v1/webhooks/", include("integrations.api.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/pulse/", admin.site.admin_view(pulse), name="admin_pulse"),
     path("admin/", admin.site.urls),

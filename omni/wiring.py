@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from integrations import reactions as outside
 from inventory import events as stock
 from omni.kernel.events import Event
 from omni.kernel.relay import Reaction
@@ -16,8 +17,8 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
     stock.ShortagesFilled: [orders.mark_lines_filled],
     order.OrdersCaptured: [orders.review_soon],
     order.OrdersApproved: [orders.source_soon],
-    order.OrdersSourced: [],
-    order.OrdersShipped: [],
+    order.OrdersSourced: [outside.release_soon],
+    order.OrdersShipped: [outside.report_parcels_soon],
     order.OrdersCancelled: [],
-    order.CancellationsAsked: [],
+    order.CancellationsAsked: [outside.ask_to_stop_soon],
 }

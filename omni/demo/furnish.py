@@ -35,7 +35,25 @@ SHOPS = {
 }
 # Which part of the shared pool each shop is shown: together more than there is, because reservation keeps the promise.
 PUBLISH_RATIOS = {"tmall": "0.9", "webshop": "0.5", "partner-api": "1"}
+# As channels write them; the branch serves the south, the central warehouse all others.
 SOUTH = ["广东省", "广西壮族自治区", "海南省", "福建省", "湖南省", "江西省", "贵州省", "云南省"]
+NORTH = [
+    *(
+        "北京",
+        "天津",
+        "河北省",
+        "山西省",
+        "内蒙古自治区",
+        "辽宁省",
+        "吉林省",
+        "黑龙江省",
+        "上海",
+        "江苏省",
+        "浙江省",
+    ),
+    *("安徽省", "山东省", "河南省", "湖北省", "重庆", "四川省", "西藏自治区", "陕西省", "甘肃省", "青海省"),
+    *("宁夏回族自治区", "新疆维吾尔自治区"),
+]
 QIMEN_CREDENTIALS = {"app_key": "qimen-app", "secret": "qimen-secret", "customer_id": "omni"}
 TOP_CREDENTIALS = {"app_key": "12345678", "secret": "helloworld", "session": "test"}
 
@@ -186,7 +204,7 @@ def _make_places() -> dict[str, Location]:
     stores = LocationGroup.objects.create(code="stores", name="门店 Stores")
     kinds = Location.Kind
     rows: tuple[tuple[str, str, str, LocationGroup, str, str, list[str], int, bool], ...] = (
-        ("SHA", "上海中心仓 Shanghai", kinds.CENTRAL, online, "上海", "上海市", [], 10, True),
+        ("SHA", "上海中心仓 Shanghai", kinds.CENTRAL, online, "上海", "上海市", NORTH, 10, True),
         ("CAN", "广州分仓 Guangzhou", kinds.BRANCH, online, "广东省", "广州市", SOUTH, 20, True),
         ("CTU-1", "成都太古里店 Chengdu store", kinds.STORE, stores, "四川省", "成都市", [], 50, False),
     )

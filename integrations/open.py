@@ -1,0 +1,34 @@
+"""Give every active connection the streams that its adapter can fill."""
+
+from __future__ import annotations
+
+from integrations.lease import open_streams
+from integrations.models import Connection, Cursor
+from integrations.pull import COMPARE, ORDERS, REFUNDS
+from integrations.push import DISPATCH, STOCK
+from integrations.registry import capabilities
+from integrations.release import CANCEL, RELEASE, SETTLE
+
+WAREHOUSE_STREAMS = frozenset({RELEASE, CANCEL, SETTLE})
+CHANNEL_STREAMS = frozenset({ORDERS, COMPARE, STOCK, DISPATCH})
+
+
+def open_missing_streams() -> int:
+    """Open what is missing; a connection with an unknown adapter is left alone. Returns how many were opened."""
+    have: dict[int, set[str]] = {}
+    for connection_id, stream in Cursor.objects.values_list("connection_id", "stream"):
+        have.setdefault(connection_id, set()).add(stream)
+    opened = 0
+    for connection in Connection.objects.filter(is_active=True).order_by("pk"):
+        missing = streams_of(connection) - have.get(connection.pk, set())
+        if missing:
+            open_streams(connection_id=connection.pk, streams=sorted(missing))
+            opened += len(missing)
+    return opened
+
+
+def streams_of(connection: Connection) -> frozenset[str]:
+    """Which streams a connection has. Raises UnknownAdapter."""
+    if connection.kind == Connection.Kind.WAREHOUSE:
+        return WAREHOUSE_STREAMS
+    return CHANNEL_STREAMS | ({REFUNDS} if capabilities(connection).refunds else frozenset())

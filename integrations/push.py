@@ -1,0 +1,265 @@
+"""Tell the channels how much they may sell and which parcels have left, until they have said yes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from django.utils import timezone
+
+from integrations.contract import (
+    ChannelAdapter,
+    ChannelRejected,
+    ChannelUnavailable,
+    DispatchLine,
+    LineResult,
+    StockLine,
+)
+from integrations.lease import Lease
+from integrations.models import Connection, Cursor
+from integrations.pull import ORDERS, pull_orders
+from integrations.record import Message, record_messages
+from integrations.registry import capabilities, open_channel
+from integrations.run import Run, run_stream
+from inventory.models import PublishedStock
+from inventory.publish import (
+    DueStock,
+    StockAnswer,
+    claim_due_stock,
+    plan_published_stock,
+    record_stock_answers,
+)
+from omni.kernel.actors import actor
+from orders.dispatch import DueNotice, NoticeAnswer, claim_due_notices, record_notice_answers
+
+STOCK = "stock"
+DISPATCH = "dispatch"
+
+STOCK_CLAIM = 200
+NOTICE_CLAIM = 50
+PLAN_LIMIT = 1000
+# A run leaves the worker to others after so long; the next sweep goes on.
+RUN_SECONDS = 30.0
+# An increase is shown only when the shop's sales up to so recently are known.
+PULLED_WITHIN = timedelta(seconds=20)
+POSTPONED_SECONDS = 3
+
+Line = TypeVar("Line")
+
+
+def push_stock(*, connection_id: int, at: datetime) -> Run | None:
+    """Send every due number of a shop, decreases first; an increase only after the shop's newest orders were pulled.
+
+    Numbers are absolute, so one whose outcome is unknown is simply sent again. What the channel refuses for good
+    stays visible as the published row's last error.
+    """
+
+    def work(connection: Connection, lease: Lease) -> Run:
+        count, stop_at = 0, time.monotonic() + RUN_SECONDS
+        with open_channel(connection) as channel:
+            while time.monotonic() < stop_at:
+                due = claim_due_stock(shop_id=_shop_id(connection), limit=STOCK_CLAIM, at=timezone.now())
+                if not due:
+                    break
+                _send_stock(connection, channel, [row for row in due if not row.is_increase])
+                _send_increases(connection, channel, [row for row in due if row.is_increase])
+                count += len(due)
+        return Run(count)
+
+    return run_stream(connection_id=connection_id, stream=STOCK, work=work, at=at)
+
+
+def push_dispatches(*, connection_id: int, at: datetime) -> Run | None:
+    """Report every due parcel of a shop to its channel, line by line; a parcel that it knows already is a yes."""
+
+    def work(connection: Connection, lease: Lease) -> Run:
+        count, stop_at = 0, time.monotonic() + RUN_SECONDS
+        with open_channel(connection) as channel:
+            while time.monotonic() < stop_at:
+                due = claim_due_notices(shop_id=_shop_id(connection), limit=NOTICE_CLAIM)
+                if not due:
+                    break
+                _send_notices(connection, channel, due)
+                count += len(due)
+        return Run(count)
+
+    return run_stream(connection_id=connection_id, stream=DISPATCH, work=work, at=at)
+
+
+# --- stock --------------------------------------------------------------------------------------------------
+
+
+def _send_stock(connection: Connection, channel: ChannelAdapter, due: Sequence[DueStock]) -> None:
+    size = capabilities(connection).stock_batch_max
+    for start in range(0, len(due), size):
+        rows = due[start : start + size]
+        lines = [
+            StockLine(
+                row.published_id, row.outer_item_id, row.outer_sku_id, row.sku_code, max(row.quantity, 0)
+            )
+            for row in rows
+        ]
+        _send(
+            connection=connection,
+            operation="push_stock",
+            call=channel.push_stock,
+            lines=lines,
+            subjects={row.published_id: f"{row.outer_item_id}/{row.outer_sku_id}" for row in rows},
+            record=_record_stock({row.published_id: row.version for row in rows}),
+        )
+
+
+def _record_stock(versions: dict[int, int]) -> Callable[[Sequence[LineResult], datetime], None]:
+    def record(results: Sequence[LineResult], at: datetime) -> None:
+        answers = [
+            StockAnswer(
+                published_id=result.key,
+                version=versions[result.key],
+                ok=result.ok,
+                detail=result.detail or result.code,
+                is_final=result.is_final,
+                retry_seconds=result.retry_seconds,
+            )
+            for result in results
+        ]
+        record_stock_answers(answers=answers, at=at)
+
+    return record
+
+
+def _send_increases(connection: Connection, channel: ChannelAdapter, due: Sequence[DueStock]) -> None:
+    """An absolute number computed before a sale was pulled would put the sold units back on sale.
+
+    So pull first, compute anew, and send only the numbers that still stand; the others are due again at once.
+    """
+    if not due:
+        return
+    if not _has_pulled(connection):
+        _postpone(due, POSTPONED_SECONDS)
+        return
+    while plan_published_stock(limit=PLAN_LIMIT, at=timezone.now()) == PLAN_LIMIT:
+        pass
+    wanted = PublishedStock.objects.filter(pk__in=[row.published_id for row in due])
+    versions = dict(wanted.values_list("pk", "desired_version"))
+    _send_stock(connection, channel, [row for row in due if versions.get(row.published_id) == row.version])
+    _postpone([row for row in due if versions.get(row.published_id) != row.version], 0)
+
+
+def _has_pulled(connection: Connection) -> bool:
+    """Whether the shop's orders are known up to now, as far as the channel lets us ask."""
+    if pull_orders(connection_id=connection.pk, at=timezone.now()) is not None:
+        return True
+    # Somebody else may be pulling right now, or the pull failed: then an earlier one must be recent enough.
+    cursor = Cursor.objects.filter(connection=connection, stream=ORDERS).first()
+    newest = timezone.now() - PULLED_WITHIN
+    return bool(cursor and not cursor.failures and cursor.last_run_at and cursor.last_run_at >= newest)
+
+
+def _postpone(due: Sequence[DueStock], seconds: int) -> None:
+    answers = [
+        StockAnswer(
+            published_id=row.published_id,
+            version=row.version,
+            ok=False,
+            detail="",
+            is_final=False,
+            retry_seconds=seconds,
+        )
+        for row in due
+    ]
+    if answers:
+        record_stock_answers(answers=answers, at=timezone.now())
+
+
+# --- parcels ------------------------------------------------------------------------------------------------
+
+
+def _send_notices(connection: Connection, channel: ChannelAdapter, due: Sequence[DueNotice]) -> None:
+    def record(results: Sequence[LineResult], at: datetime) -> None:
+        answers = [
+            NoticeAnswer(
+                notice_id=result.key,
+                ok=result.ok,
+                detail=result.detail or result.code,
+                is_final=result.is_final,
+                retry_seconds=result.retry_seconds,
+            )
+            for result in results
+        ]
+        record_notice_answers(answers=answers, at=at, by=actor("connection", connection.pk))
+
+    lines = [
+        DispatchLine(
+            key=notice.notice_id,
+            outer_id=notice.outer_id,
+            outer_line_ids=[outer_line_id for outer_line_id, _quantity in notice.lines],
+            quantities=[quantity for _outer_line_id, quantity in notice.lines],
+            is_whole_order=notice.is_whole_order,
+            carrier_code=notice.carrier_code,
+            tracking_no=notice.tracking_no,
+        )
+        for notice in due
+    ]
+    _send(
+        connection=connection,
+        operation="push_dispatch",
+        call=channel.push_dispatch,
+        lines=lines,
+        subjects={notice.notice_id: notice.outer_id for notice in due},
+        record=record,
+    )
+
+
+# --- both ---------------------------------------------------------------------------------------------------
+
+
+def _send(
+    *,
+    connection: Connection,
+    operation: str,
+    call: Callable[..., list[LineResult]],
+    lines: Sequence[Line],
+    subjects: dict[int, str],
+    record: Callable[[Sequence[LineResult], datetime], None],
+) -> None:
+    """One call, its answers on the books and in the log. A channel that is away fails every line, for later.
+
+    A line without an answer counts as unanswered: an adapter's slip must not look like a yes.
+    """
+    started = time.monotonic()
+    try:
+        answered = {result.key: result for result in call(lines=lines)}
+    except (ChannelUnavailable, ChannelRejected) as failed:
+        retry_seconds = failed.retry_seconds if isinstance(failed, ChannelUnavailable) else None
+        record([_unanswered(key, failed.detail, retry_seconds) for key in subjects], timezone.now())
+        raise
+    results = [answered.get(key) or _unanswered(key, "no answer for this line") for key in subjects]
+    record(results, timezone.now())
+    duration_ms = int((time.monotonic() - started) * 1000)
+    _log(connection, operation, results, subjects, duration_ms)
+
+
+def _unanswered(key: int, detail: str, retry_seconds: int | None = None) -> LineResult:
+    return LineResult(key, ok=False, code="unanswered", detail=detail, retry_seconds=retry_seconds)
+
+
+def _log(
+    connection: Connection,
+    operation: str,
+    results: Iterable[LineResult],
+    subjects: dict[int, str],
+    duration_ms: int,
+) -> None:
+    messages = [
+        Message(operation, result.ok, subjects[result.key], result.detail or result.code, duration_ms)
+        for result in results
+    ]
+    record_messages(connection=connection, messages=messages, at=timezone.now())
+
+
+def _shop_id(connection: Connection) -> int:
+    if connection.shop_id is None:
+        raise ValueError(f"{connection.code} is not a channel")
+    return connection.shop_id

@@ -1,0 +1,119 @@
+"""This room's work in the background: sweeps that hand out due streams, and one run per stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from celery import shared_task
+from django.utils import timezone
+
+from integrations.backlog import (
+    with_cancel_questions,
+    with_notices_due,
+    with_planned_fulfilments,
+    with_stock_due,
+)
+from integrations.lease import hand_out_streams
+from integrations.open import open_missing_streams
+from integrations.pull import COMPARE, ORDERS, REFUNDS, compare_orders, pull_orders, pull_refunds
+from integrations.push import DISPATCH, STOCK, push_dispatches, push_stock
+from integrations.receive import SWEEP
+from integrations.receive import take_inbound as take_messages
+from integrations.record import forget_old_messages
+from integrations.release import (
+    CANCEL,
+    RELEASE,
+    SETTLE,
+    ask_cancellations,
+    release_fulfilments,
+    settle_unanswered,
+)
+from omni.kernel import doorbell
+
+INBOUND_BATCH = 50
+MESSAGES_KEPT = timedelta(days=30)
+REVIEW = "orders.tasks.review_captured"
+
+PULLS: Mapping[str, Callable[..., Any]] = {
+    ORDERS: pull_orders,
+    REFUNDS: pull_refunds,
+    COMPARE: compare_orders,
+    SETTLE: settle_unanswered,
+}
+
+
+@shared_task
+def pull_due_streams(**_newer: Any) -> None:
+    open_missing_streams()
+    for connection_id, stream in hand_out_streams(streams=list(PULLS)):
+        pull_stream.delay(connection_id=connection_id, stream=stream)
+
+
+@shared_task
+def pull_stream(*, connection_id: int, stream: str, **_newer: Any) -> None:
+    if PULLS[stream](connection_id=connection_id, at=timezone.now()):
+        doorbell.ring(REVIEW)
+
+
+@shared_task
+def push_due_stock(**_newer: Any) -> None:
+    doorbell.answer("integrations.tasks.push_due_stock")
+    _hand_out(STOCK, with_stock_due(), push_stock_of)
+
+
+@shared_task
+def push_stock_of(*, connection_id: int, **_newer: Any) -> None:
+    push_stock(connection_id=connection_id, at=timezone.now())
+
+
+@shared_task
+def push_due_dispatches(**_newer: Any) -> None:
+    doorbell.answer("integrations.tasks.push_due_dispatches")
+    _hand_out(DISPATCH, with_notices_due(), push_dispatches_of)
+
+
+@shared_task
+def push_dispatches_of(*, connection_id: int, **_newer: Any) -> None:
+    push_dispatches(connection_id=connection_id, at=timezone.now())
+
+
+@shared_task
+def push_releases(**_newer: Any) -> None:
+    doorbell.answer("integrations.tasks.push_releases")
+    _hand_out(RELEASE, with_planned_fulfilments(), push_releases_of)
+
+
+@shared_task
+def push_releases_of(*, connection_id: int, **_newer: Any) -> None:
+    release_fulfilments(connection_id=connection_id, at=timezone.now())
+
+
+@shared_task
+def push_cancel_requests(**_newer: Any) -> None:
+    doorbell.answer("integrations.tasks.push_cancel_requests")
+    _hand_out(CANCEL, with_cancel_questions(), push_cancel_requests_of)
+
+
+@shared_task
+def push_cancel_requests_of(*, connection_id: int, **_newer: Any) -> None:
+    ask_cancellations(connection_id=connection_id, at=timezone.now())
+
+
+@shared_task
+def take_inbound(**_newer: Any) -> None:
+    doorbell.answer(SWEEP)
+    while take_messages(limit=INBOUND_BATCH, at=timezone.now()) == INBOUND_BATCH:
+        pass
+
+
+@shared_task
+def forget_messages(**_newer: Any) -> None:
+    forget_old_messages(before=timezone.now() - MESSAGES_KEPT)
+
+
+def _hand_out(stream: str, connection_ids: Sequence[int], task: Any) -> None:
+    """One message per connection whose stream is free: a hanging channel holds up nobody but itself."""
+    for connection_id, _stream in hand_out_streams(streams=[stream], connection_ids=connection_ids):
+        task.delay(connection_id=connection_id)
