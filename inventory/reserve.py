@@ -326,11 +326,12 @@ def write_promises(
 
 def _number_parts(draws: Sequence[Draw], standings: Mapping[UUID, Standing]) -> list[int]:
     """The line's next free part number for each draw: numbers of released parts are not used again."""
-    last = {draw.demand.line_key: standings[draw.demand.line_key].last_part for draw in draws}
-    parts = []
-    for draw in draws:
-        last[draw.demand.line_key] += 1
-        parts.append(last[draw.demand.line_key])
+    parts: list[int] = []
+    before: Demand | None = None
+    for demand, _pool_id, _quantity in draws:
+        is_next = demand is before  # the draws of a demand follow each other
+        parts.append(1 + (parts[-1] if is_next else standings[demand.line_key].last_part))
+        before = demand
     return parts
 
 

@@ -22,8 +22,11 @@ class Grade(models.TextChoices):
 class StockLevel(models.Model):
     """On-hand is what a picker can count; committed is the part of it that sourcing has taken for orders."""
 
-    location = models.ForeignKey(Location, models.PROTECT, related_name="+", verbose_name=_("location"))
-    sku = models.ForeignKey(Sku, models.PROTECT, related_name="+", verbose_name=_("SKU"))
+    # The two indexes below lead with location and with SKU.
+    location = models.ForeignKey(
+        Location, models.PROTECT, related_name="+", verbose_name=_("location"), db_index=False
+    )
+    sku = models.ForeignKey(Sku, models.PROTECT, related_name="+", verbose_name=_("SKU"), db_index=False)
     owner = models.CharField(_("owner"), max_length=32, default="own", db_default="own")
     grade = models.CharField(
         _("grade"), max_length=12, choices=Grade.choices, default=Grade.GOOD, db_default=Grade.GOOD
@@ -68,10 +71,11 @@ class StockPool(models.Model):
     base, safety and shared). `target` is what the pool should hold: the safety stock of a safety pool.
     """
 
+    # Found by SKU. An index on the group alone would tempt the planner to read the whole group for one SKU.
     group = models.ForeignKey(
-        LocationGroup, models.PROTECT, related_name="+", verbose_name=_("location group")
+        LocationGroup, models.PROTECT, related_name="+", verbose_name=_("location group"), db_index=False
     )
-    sku = models.ForeignKey(Sku, models.PROTECT, related_name="+", verbose_name=_("SKU"))
+    sku = models.ForeignKey(Sku, models.PROTECT, related_name="+", verbose_name=_("SKU"), db_index=False)
     kind = models.CharField(_("kind"), max_length=10, choices=PoolKind.choices)
     label = models.CharField(_("label"), max_length=64, blank=True, default="", db_default="")
     granted = models.IntegerField(_("granted"), default=0, db_default=0)
