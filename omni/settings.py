@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 import structlog
@@ -115,17 +116,14 @@ TEMPLATES = [
 ]
 
 # --- data ---------------------------------------------------------------------------------------------------
-DATABASES = {
-    "default": {
-        **dj_database_url.parse(
-            env("DATABASE_URL", "postgresql:///omni"), conn_max_age=60, conn_health_checks=True
-        ),
-    }
-}
-DATABASES["default"].setdefault("OPTIONS", {})
-DATABASES["default"]["OPTIONS"].update(
-    {"options": "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"}
+_database: dict[str, Any] = dict(
+    dj_database_url.parse(env("DATABASE_URL", "postgresql:///omni"), conn_max_age=60, conn_health_checks=True)
 )
+_database["OPTIONS"] = {
+    **_database.get("OPTIONS", {}),
+    "options": "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000",
+}
+DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env("REDIS_URL", "redis://127.0.0.1:6379/0")
 CACHES = {
@@ -246,13 +244,13 @@ CELERY_TASK_ROUTES = {
     "integrations.tasks.pull_*": {"queue": "pull"},
     "integrations.tasks.push_*": {"queue": "push"},
     "integrations.tasks.take_*": {"queue": "webhook"},
-    "omni.kernel.tasks.run_job": {"queue": "bulk"},
+    "omni.tasks.run_jobs": {"queue": "bulk"},
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 # --- logs ---------------------------------------------------------------------------------------------------
 _json_logs = env("LOG_FORMAT", "text") == "json"
-_shared_processors = [
+_shared_processors: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,

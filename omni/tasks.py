@@ -10,10 +10,13 @@ from django.utils import timezone
 
 from omni.kernel import doorbell
 from omni.kernel.events import RELAY
+from omni.kernel.jobs import RUN_JOBS, claim_job, run_job
 from omni.kernel.relay import forget_done_events, relay_events
-from omni.wiring import REACTIONS
+from omni.wiring import JOBS, REACTIONS
 
 BATCH = 100
+# Well below the broker's patience (visibility_timeout) and the task's own limit; the rest comes with the next bell.
+JOB_SLICE_SECONDS = 100
 
 
 @shared_task(name=RELAY)
@@ -26,3 +29,13 @@ def relay_outbox(**_newer: Any) -> None:
 @shared_task
 def forget_old_events(**_newer: Any) -> None:
     forget_done_events(before=timezone.now() - timedelta(days=7))
+
+
+@shared_task(name=RUN_JOBS)
+def run_jobs(**_newer: Any) -> None:
+    """Work on the oldest job that waits, or whose worker is lost, for one slice of time."""
+    doorbell.answer(RUN_JOBS)
+    job = claim_job(at=timezone.now())
+    if job is not None:
+        run_job(job=job, works=JOBS, seconds_max=JOB_SLICE_SECONDS)
+        doorbell.ring(RUN_JOBS)  # there may be another one

@@ -1,4 +1,4 @@
-"""Who hears of what: every event of the house and everyone who reacts to it, on one page."""
+"""Who hears of what, what can be imported and which long work there is: all of the house on one page."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from integrations import reactions as outside
 from inventory import events as stock
 from omni.kernel.events import Event
+from omni.kernel.imports.target import Target
+from omni.kernel.imports.works import import_works
+from omni.kernel.jobs import Work
 from omni.kernel.relay import Reaction
 from orders import events as order
 from orders import reactions as orders
@@ -22,3 +25,6 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
     order.OrdersCancelled: [],
     order.CancellationsAsked: [outside.ask_to_stop_soon],
 }
+
+IMPORT_TARGETS: Mapping[str, Target] = {}
+JOBS: Mapping[str, Work] = {**import_works(IMPORT_TARGETS)}

@@ -40,10 +40,11 @@ RECOUNT_SHORT = """
 # A question that is due, claimed by pushing its next moment into the future: a dead asker gives it back by
 # itself.
 CLAIM_QUESTIONS = """
-    UPDATE orders_fulfilmentorder SET not_before = now() + interval '60 seconds', attempts = attempts + 1
+    UPDATE orders_fulfilmentorder
+    SET not_before = statement_timestamp() + interval '60 seconds', attempts = attempts + 1
     WHERE id IN (
         SELECT id FROM orders_fulfilmentorder
-        WHERE state = 'cancel_requested' AND location_id = %s AND not_before <= now()
+        WHERE state = 'cancel_requested' AND location_id = %s AND not_before <= statement_timestamp()
         ORDER BY id FOR UPDATE SKIP LOCKED LIMIT %s
     )
     RETURNING id, number, warehouse_outer_id
@@ -245,7 +246,8 @@ def _cancel_now(
 
 def _close_orders(order_ids: list[int], *, at: datetime, by: str) -> None:
     """An order of which nothing is open is over: cancelled, or shipped if a part of it left."""
-    cancelled, shipped = [], []
+    cancelled: list[int] = []
+    shipped: list[int] = []
     for order in SalesOrder.objects.filter(pk__in=order_ids).prefetch_related("lines"):
         rows = list(order.lines.all())
         if any(_open(line) for line in rows):

@@ -14,9 +14,10 @@ from orders.record import Happening, Side, record_happenings
 
 # A claim pushes `not_before` a minute ahead: a sender that dies gives its notices back by itself.
 CLAIM = """
-    UPDATE orders_dispatchnotice SET attempts = attempts + 1, not_before = now() + interval '60 seconds'
+    UPDATE orders_dispatchnotice SET attempts = attempts + 1, not_before = statement_timestamp() + interval '60 seconds'
     WHERE id IN (
-        SELECT id FROM orders_dispatchnotice WHERE state = 'due' AND shop_id = %s AND not_before <= now()
+        SELECT id FROM orders_dispatchnotice
+        WHERE state = 'due' AND shop_id = %s AND not_before <= statement_timestamp()
         ORDER BY not_before, id FOR UPDATE SKIP LOCKED LIMIT %s
     )
     RETURNING id

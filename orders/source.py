@@ -59,8 +59,8 @@ INSERT_DECISIONS = """
     FROM unnest(%s::bigint[], %s::jsonb[], %s::text[]) AS d(id, candidates, reason)
 """
 INSERT_FULFILMENTS = """
-    INSERT INTO orders_fulfilmentorder (id, number, location_id, state, created_at, state_at)
-    SELECT id, number, location, 'planned', %s, %s
+    INSERT INTO orders_fulfilmentorder (id, number, location_id, state, created_at, state_at, not_before)
+    SELECT id, number, location, 'planned', %s, %s, %s
     FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) AS f(id, number, location)
 """
 INSERT_LINES = """
@@ -298,6 +298,7 @@ def _write(sourced: dict[int, tuple[Choice, list[tuple[Want, Committed]]]], *, a
     execute(
         INSERT_FULFILMENTS,
         [
+            at,
             at,
             at,
             idents,

@@ -24,9 +24,9 @@ LEASE = timedelta(seconds=60)
 # The lease is `not_before` pushed into the future: a relay that dies gives its rows back by itself. Attempts
 # are counted before the work, so that an event which kills its worker cannot loop for ever.
 CLAIM = """
-    UPDATE kernel_outboxevent SET attempts = attempts + 1, not_before = now() + %s
+    UPDATE kernel_outboxevent SET attempts = attempts + 1, not_before = statement_timestamp() + %s
     WHERE id IN (
-        SELECT id FROM kernel_outboxevent WHERE state = 'ready' AND not_before <= now()
+        SELECT id FROM kernel_outboxevent WHERE state = 'ready' AND not_before <= statement_timestamp()
         ORDER BY not_before, id FOR UPDATE SKIP LOCKED LIMIT %s
     )
     RETURNING id, kind, payload, attempts, done_reactions

@@ -65,6 +65,12 @@ def later(draft: OrderDraft, minutes: int = 1, **changes: Any) -> OrderDraft:
     return replace(draft, outer_modified_at=draft.outer_modified_at + timedelta(minutes=minutes), **changes)
 
 
+def order_of(captured: Captured) -> SalesOrder:
+    """The order that was made of a draft."""
+    assert captured.order_id is not None, captured
+    return SalesOrder.objects.get(pk=captured.order_id)
+
+
 @dataclass(frozen=True)
 class House:
     """One shop that draws on one location with stock."""
@@ -79,13 +85,13 @@ class House:
     def order(self, *lines: LineDraft, **changes: Any) -> SalesOrder:
         """Capture one order and return it."""
         (captured,) = self.take(order_draft(*(lines or [line_draft(self.sku)]), **changes))
-        return SalesOrder.objects.get(pk=captured.order_id)
+        return order_of(captured)
 
 
 def make_house(stock: int = 10, **shop: Any) -> House:
-    group = LocationGroupFactory()
-    location = LocationFactory(group=group)
-    sku = SkuFactory()
+    group = LocationGroupFactory.create()
+    location = LocationFactory.create(group=group)
+    sku = SkuFactory.create()
     if stock:
-        put_stock(location, sku, stock, at=NOON)
+        put_stock(location, sku, stock)
     return House(shop_drawing_on(group, **shop), location, sku)

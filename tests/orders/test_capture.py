@@ -18,7 +18,7 @@ from orders.retry import retry_parked
 from orders.states import Stage
 from products.models import Sku
 from tests.factories.inventory import put_stock
-from tests.factories.orders import NOON, House, later, line_draft, make_house, order_draft
+from tests.factories.orders import NOON, House, later, line_draft, make_house, order_draft, order_of
 from tests.factories.products import ListingFactory, SkuFactory
 
 pytestmark = pytest.mark.django_db
@@ -39,7 +39,7 @@ def test_a_paid_order_is_captured_with_its_stock_promised(house: House) -> None:
 
     (captured,) = house.take(draft)
 
-    order = SalesOrder.objects.get(pk=captured.order_id)
+    order = order_of(captured)
     assert (captured.result, order.stage, order.short_lines) == ("new", Stage.CAPTURED, 0)
     assert reserved(house.sku) == 3
     assert ChannelOrderVersion.objects.get().payload == {"tid": "1", "buyer": "小明 😀 & co"}
@@ -76,11 +76,11 @@ def test_an_older_version_is_kept_but_changes_nothing(house: House) -> None:
 
 
 def test_what_falls_short_is_taken_and_marked_short(house: House) -> None:
-    plenty, scarce = line_draft(house.sku, 4), line_draft(SkuFactory(), 2)
+    plenty, scarce = line_draft(house.sku, 4), line_draft(SkuFactory.create(), 2)
 
     (captured,) = house.take(order_draft(plenty, scarce))
 
-    order = SalesOrder.objects.get(pk=captured.order_id)
+    order = order_of(captured)
     assert (captured.result, order.short_lines) == ("new", 1)
     assert Shortage.objects.get().quantity == 2
     assert reserved(house.sku) == 4
@@ -104,7 +104,7 @@ def test_an_unpaid_order_holds_no_stock_until_it_is_paid(house: House) -> None:
 
     (captured,) = house.take(later(draft, state=ChannelState.TO_SHIP, paid_at=NOON))
 
-    order = SalesOrder.objects.get(pk=captured.order_id)
+    order = order_of(captured)
     assert held_before_payment == 0
     assert (captured.result, order.stage, order.paid_at) == ("changed", Stage.CAPTURED, NOON)
     assert reserved(house.sku) == 2
@@ -249,7 +249,7 @@ def test_a_doubtful_order_is_taken_and_held(house: House, change: dict[str, obje
 def test_an_order_with_an_unknown_sku_is_parked_until_someone_maps_it(house: House) -> None:
     line = line_draft(house.sku, sku_code="", outer_item_id="600", outer_sku_id="700")
     (parked,) = house.take(order_draft(line))
-    ListingFactory(shop=house.shop, sku=house.sku, outer_item_id="600", outer_sku_id="700")
+    ListingFactory.create(shop=house.shop, sku=house.sku, outer_item_id="600", outer_sku_id="700")
 
     results = retry_parked(parked_ids=[ParkedOrder.objects.get().pk], at=NOON, by="user:1")
 
@@ -275,7 +275,7 @@ class TestAShopWhoseOrdersAreRequests:
 
     @pytest.mark.capability("V12")
     def test_an_order_that_cannot_have_all_is_refused_and_leaves_no_trace(self, house: House) -> None:
-        draft = order_draft(line_draft(house.sku, 4), line_draft(SkuFactory(), 1))
+        draft = order_draft(line_draft(house.sku, 4), line_draft(SkuFactory.create(), 1))
 
         (captured,) = house.take(draft)
 
@@ -305,7 +305,7 @@ class TestAShopWhoseOrdersAreRequests:
 
 
 def test_the_number_of_statements_does_not_grow_with_the_batch(house: House) -> None:
-    put_stock(house.location, house.sku, 1000, at=NOON)
+    put_stock(house.location, house.sku, 1000)
 
     counts = []
     for size in (20, 200):

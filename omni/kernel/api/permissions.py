@@ -23,7 +23,7 @@ class HasScope(BasePermission):
         if not scopes:
             return False
         needed = scopes["read" if request.method in READ_METHODS else "write"]
-        key = request.auth
+        key: Any = request.auth
         if key is not None:
             return needed in key.scopes
         user = request.user

@@ -27,6 +27,8 @@ class Job(models.Model):
     result = models.JSONField(_("result"), default=dict, blank=True)
     result_file = models.FileField(_("result file"), upload_to="jobs/%Y/%m/", blank=True)
     message = models.TextField(_("message"), blank=True, default="")
+    # Starts since the last progress: a job that kills its worker each time must not do so for ever.
+    attempts = models.PositiveSmallIntegerField(_("attempts"), db_default=0)
     is_cancel_requested = models.BooleanField(_("cancel requested"), default=False)
     created_by = models.CharField(_("created by"), max_length=80)
     created_at = models.DateTimeField(_("created at"), db_default=Now())

@@ -1,0 +1,299 @@
+"""Read a file into rows and say of each what it would do: new, changed, unchanged, or why not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from omni.kernel.imports.faults import BadCell, Fault
+from omni.kernel.imports.fields import Parser, parser_of
+from omni.kernel.imports.limits import BY_DOOR
+from omni.kernel.imports.lines import Line, read_lines
+from omni.kernel.imports.map_columns import ImportIsOver, check_columns
+from omni.kernel.imports.options import Options
+from omni.kernel.imports.rows import RowQueue, as_json, count_rows, revive_values, write_verdicts
+from omni.kernel.imports.target import Context, Row, Target, Verdict
+from omni.kernel.jobs import Progress, start_job
+from omni.kernel.models import Import, Job
+from omni.kernel.sql import fetch_all
+
+READ_CHUNK = 5_000
+GROUP_KEY_MAX = 200
+UNCOMPARED = ("", "", "", "", None, 0, None)  # outcome … result of a row that waits to be compared
+
+COPY_ROWS = """
+    COPY kernel_importrow
+        (run_id, line_no, raw, "values", group_key, row_key, status, outcome, reason, "column", detail,
+         changes, phase, result)
+    FROM STDIN
+"""
+# Rows with the same content that wait with an error in an import that was taken.
+ALREADY_OPEN = """
+    SELECT r.row_key, min(r.id) FROM kernel_importrow r JOIN kernel_import i ON i.id = r.run_id
+    WHERE r.row_key = ANY(%s) AND r.status = 'error' AND r.run_id <> %s AND i.state IN ('done', 'committing')
+    GROUP BY r.row_key
+"""
+
+
+@transaction.atomic
+def start_preview(*, run_id: int, target: Target, at: datetime, by: str) -> Job:
+    """Read and compare the file in the background. Raises ImportIsOver, MissingColumn."""
+    run = Import.objects.select_for_update().get(pk=run_id)
+    if run.state not in (Import.State.UPLOADED, Import.State.FAILED):
+        raise ImportIsOver(_("This import has been previewed already."))
+    check_columns(target, run.columns, run.header, Options.from_json(run.options))
+    job = start_job(
+        kind="imports.preview",
+        title=_("Read %s") % run.file_name,
+        params={"run": run_id},
+        at=at,
+        by=by,
+    )
+    Import.objects.filter(pk=run_id).update(job=job, state=Import.State.UPLOADED, message="")
+    return job
+
+
+def preview_import(*, run_id: int, target: Target) -> Generator[Progress, None, dict[str, Any]]:
+    """Read the file and compare it with what is there, chunk by chunk; goes on where it was when started again.
+
+    Returns the counts by status.
+    """
+    run = Import.objects.get(pk=run_id)
+    if run.state == Import.State.UPLOADED:
+        if not run.is_read:
+            yield from _stage(run, target)
+        yield from diff_rows(run, target)
+        with transaction.atomic():
+            counts = count_rows(run_id)
+            Import.objects.filter(pk=run_id, state=Import.State.UPLOADED).update(
+                state=Import.State.PREVIEWED, **counts
+            )
+    return count_rows(run_id)
+
+
+# --- reading --------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class StagedRow:
+    """A row on its way into the table. `values` None: it could not be read. `verdict` None: not compared yet."""
+
+    line_no: int
+    raw: str
+    values: dict[str, Any] | None
+    group_key: str
+    verdict: Verdict | None = None
+
+
+class RowReader:
+    """Turns lines into rows to be copied, by one mapping."""
+
+    def __init__(self, run: Import, target: Target) -> None:
+        options = Options.from_json(run.options)
+        columns = check_columns(target, run.columns, run.header, options)
+        position = {heading: place for place, heading in enumerate(run.header)}
+        self._run_id = run.pk
+        self._error_outcome = target.error_outcome
+        self._cells: list[tuple[int, str, str, Parser]] = []
+        self._constants: dict[str, Any] = {}
+        self._group_place = -1
+        for field in target.fields:
+            parse = parser_of(field, options)
+            heading = columns.get(field.name)
+            if heading is not None:
+                if field.name == target.group_by:
+                    self._group_place = len(self._cells)
+                self._cells.append((position[heading], field.name, heading, parse))
+            elif options.constants.get(field.name):
+                self._constants[field.name] = parse(options.constants[field.name])
+        self._salt = blake2b(json.dumps([target.name, run.params], sort_keys=True).encode()).digest()
+        self._seen: dict[bytes, int] = {}
+
+    def read(self, line: Line) -> StagedRow:
+        """What the line says, and what is known about it before anybody has compared it."""
+        raw = json.dumps(line.cells, ensure_ascii=False)
+        values: dict[str, Any] = {}
+        fault, group = line.fault, ""
+        if fault is None:
+            values, fault, group = self._parse(line.cells)
+        elif self._group_place >= 0:
+            group = self._guess_group(line.cells)
+        if fault is None:
+            return StagedRow(line.number, raw, values, group)
+        verdict = Verdict(
+            "error",
+            self._error_outcome,
+            row_key=self._key(raw),
+            reason=fault.reason,
+            column=fault.column,
+            detail=fault.detail,
+        )
+        return StagedRow(line.number, raw, None, group, verdict)
+
+    def _parse(self, cells: list[str]) -> tuple[dict[str, Any], Fault | None, str]:
+        values = dict(self._constants)
+        fault, group = None, ""
+        width = len(cells)
+        for number, (place, name, heading, parse) in enumerate(self._cells):
+            try:
+                value = parse(cells[place] if place < width else "")
+            except BadCell as bad:
+                fault = fault or Fault(bad.reason, bad.detail, heading)
+                value = None
+            if value is not None:
+                values[name] = value
+            if number == self._group_place and value is not None:
+                group = str(value)[:GROUP_KEY_MAX]
+        return values, fault, group
+
+    def _guess_group(self, cells: list[str]) -> str:
+        """The group to which a broken row seems to belong, so that it can keep back the others."""
+        place, _name, _heading, parse = self._cells[self._group_place]
+        try:
+            return str(parse(cells[place]) or "")[:GROUP_KEY_MAX] if place < len(cells) else ""
+        except BadCell:
+            return ""
+
+    def _key(self, raw: str) -> UUID:
+        digest = blake2b(raw.encode(), digest_size=16, key=self._salt).digest()
+        count = self._seen[digest] = self._seen.get(digest, 0) + 1
+        return UUID(bytes=blake2b(digest + str(count).encode(), digest_size=16).digest())
+
+
+def _stage(run: Import, target: Target) -> Generator[Progress, None, None]:
+    """Copy the rows that are not there yet. Each chunk is one transaction with the line up to which it went."""
+    options = Options.from_json(run.options)
+    lines = read_lines(Path(run.file.path), run.options["kind"], options, limits=BY_DOOR[run.options["door"]])
+    next(lines)
+    reader = RowReader(run, target)
+    context = Context(run)
+    done, count = run.read_lines, run.lines
+    while chunk := list(islice(lines, READ_CHUNK)):
+        rows = [
+            reader.read(line) for line in chunk
+        ]  # also those copied before a crash: their faults are counted
+        rows = [row for row in rows if row.line_no > done]
+        if not rows:
+            continue
+        with transaction.atomic():
+            claimed = Import.objects.filter(pk=run.pk, read_lines=done, is_read=False).update(
+                read_lines=rows[-1].line_no, lines=count + len(rows)
+            )
+            if not claimed:
+                raise ImportIsOver(_("Somebody else reads this file already."))
+            if not target.group_by:
+                # Nothing to wait for: compared on the way in, the rows are written once.
+                _judge(rows, target, context)
+            _copy_rows(run.pk, rows)
+        done, count = rows[-1].line_no, count + len(rows)
+        yield Progress(done=count, message=_("reading"))
+    Import.objects.filter(pk=run.pk).update(is_read=True)
+    run.lines = count
+
+
+def _judge(rows: Sequence[StagedRow], target: Target, context: Context) -> None:
+    sound = [row for row in rows if row.values is not None]
+    typed = revive_values([row.values or {} for row in sound], target)
+    asked = [Row(0, row.line_no, values, status="staged") for row, values in zip(sound, typed, strict=True)]
+    for row, verdict in zip(sound, target.diff(asked, context) if asked else [], strict=True):
+        row.verdict = verdict
+
+
+def _copy_rows(run_id: int, rows: Sequence[StagedRow]) -> None:
+    keys = [row.verdict.row_key for row in rows if row.verdict and row.verdict.status == "error"]
+    # A faulty row that waits from an earlier import already is not new trouble.
+    known = open_errors(run_id, [key for key in keys if key is not None])
+    with connection.cursor() as cursor, cursor.copy(COPY_ROWS) as copy:
+        for row in rows:
+            values = None if row.values is None else json.dumps(row.values, ensure_ascii=False)
+            v = row.verdict
+            if v is None:
+                copy.write_row(
+                    (run_id, row.line_no, row.raw, values, row.group_key, None, "staged", *UNCOMPARED)
+                )
+                continue
+            earlier = known.get(v.row_key) if v.row_key else None
+            copy.write_row(
+                (
+                    run_id,
+                    row.line_no,
+                    row.raw,
+                    values,
+                    row.group_key,
+                    v.row_key,
+                    "unchanged" if earlier else v.status,
+                    v.outcome,
+                    v.reason,
+                    v.column,
+                    v.detail,
+                    as_json(v.changes),
+                    v.phase,
+                    as_json({"row": earlier}) if earlier else None,
+                )
+            )
+
+
+def open_errors(run_id: int, keys: Sequence[UUID]) -> dict[UUID, int]:
+    """Of these contents, those that wait with an error in another import that was taken: key → row."""
+    return dict(fetch_all(ALREADY_OPEN, [list(keys), run_id])) if keys else {}
+
+
+# --- comparing ------------------------------------------------------------------------------------------------
+
+
+def diff_rows(run: Import, target: Target) -> Iterator[Progress]:
+    """Compare the rows that are read and not yet compared."""
+    context = Context(run)
+    queue = RowQueue(run.pk, target, statuses=("staged",))
+    done = 0
+    while True:
+        with transaction.atomic():
+            Import.objects.select_for_update().get(pk=run.pk)
+            rows = queue.take()
+            if not rows:
+                return
+            diff_chunk(rows, target, context)
+        done += len(rows)
+        yield Progress(done=done, total=run.lines or None, message=_("comparing"))
+
+
+def diff_chunk(rows: Sequence[Row], target: Target, context: Context) -> None:
+    """Ask the target about one chunk and write down what it says."""
+    sound = [row for row in rows if row.status == "staged"]
+    verdicts = list(target.diff(sound, context)) if sound else []
+    if target.whole_groups and target.group_by:
+        verdicts = _keep_groups_whole(rows, sound, verdicts, target)
+    known = open_errors(context.run.pk, [v.row_key for v in verdicts if v.status == "error" and v.row_key])
+    write_verdicts(sound, verdicts, known)
+
+
+def _keep_groups_whole(
+    rows: Sequence[Row], sound: Sequence[Row], verdicts: Sequence[Verdict], target: Target
+) -> list[Verdict]:
+    """One bad row keeps back the rest of its group, which would be taken as if it were all."""
+    bad = {row.group_key: row.line_no for row in reversed(rows) if row.status == "error"}
+    for row, verdict in zip(reversed(sound), reversed(verdicts), strict=True):
+        if verdict.status == "error":
+            bad[row.group_key] = row.line_no
+    return [
+        verdict
+        if verdict.status == "error" or row.group_key not in bad
+        else Verdict(
+            "error",
+            target.error_outcome,
+            row_key=verdict.row_key,
+            reason="group_incomplete",
+            detail=_("Line %d, which belongs to the same group, has an error.") % bad[row.group_key],
+        )
+        for row, verdict in zip(sound, verdicts, strict=True)
+    ]

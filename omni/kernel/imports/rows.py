@@ -1,0 +1,181 @@
+"""The staged rows of an import: what is next, and what has been found out about them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from omni.kernel.imports.fields import revivers_of
+from omni.kernel.imports.target import Row, Taken, Target, Verdict
+from omni.kernel.sql import execute, fetch_all
+
+COLUMNS = 'r.id, r.line_no, r."values", r.group_key, r.status, r.row_key, r.result, r.undo'
+# Scans begin after what was done before: the index still holds its dead entries, and walking over them again with
+# every chunk made the work quadratic.
+NEXT_HEAD = """
+    SELECT r.id, r.phase, r.line_no, r.group_key FROM kernel_importrow r
+    WHERE r.run_id = %(run)s AND r.status = ANY(%(statuses)s) AND r.status IN ('staged', 'new', 'changed')
+        AND (r.phase, r.line_no) > (%(phase)s, %(line)s)
+    ORDER BY r.phase, r.line_no LIMIT %(limit)s
+"""
+ROWS_BY_ID = f"SELECT {COLUMNS} FROM kernel_importrow r WHERE r.id = ANY(%(ids)s) ORDER BY r.line_no"  # noqa: S608
+# All rows of the groups, wherever in the file they stand; with `also`, those of other statuses.
+ROWS_BY_GROUP = f"""
+    SELECT {COLUMNS} FROM kernel_importrow r
+    WHERE r.run_id = %(run)s AND r.group_key = ANY(%(groups)s) AND r.group_key <> ''
+        AND (r.status = ANY(%(statuses)s) AND r.phase = %(phase)s OR r.status = ANY(%(also)s))
+    ORDER BY r.line_no
+"""  # noqa: S608 - a constant
+WRITE_VERDICTS = """
+    UPDATE kernel_importrow r SET status = v.status, outcome = v.outcome, changes = v.changes, phase = v.phase,
+        row_key = COALESCE(v.row_key, r.row_key), reason = v.reason, "column" = v.col, detail = v.detail,
+        result = v.result
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::jsonb[], %s::int[], %s::uuid[], %s::text[], %s::text[],
+        %s::text[], %s::jsonb[]) AS v(id, status, outcome, changes, phase, row_key, reason, col, detail, result)
+    WHERE r.id = v.id
+"""
+WRITE_TAKEN = """
+    UPDATE kernel_importrow r SET status = v.status, outcome = v.outcome, result = v.result, undo = v.undo,
+        reason = v.reason, "column" = v.col, detail = v.detail
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::text[], %s::text[], %s::text[])
+        AS v(id, status, outcome, result, undo, reason, col, detail)
+    WHERE r.id = v.id
+"""
+# What waited with an error elsewhere and has been taken now waits no more.
+SETTLE = """
+    UPDATE kernel_importrow SET status = 'settled', result = jsonb_build_object('settled_by', %s::bigint)
+    WHERE row_key = ANY(%s) AND status = 'error' AND run_id <> %s
+"""
+COUNTS = """
+    SELECT count(*), count(*) FILTER (WHERE status = 'new'), count(*) FILTER (WHERE status = 'changed'),
+        count(*) FILTER (WHERE status = 'unchanged'), count(*) FILTER (WHERE status = 'error'),
+        count(*) FILTER (WHERE status = 'done')
+    FROM kernel_importrow WHERE run_id = %s
+"""
+
+
+class RowQueue:
+    """The rows of an import with one of the statuses, chunk by chunk, lowest phase first.
+
+    Where the target has groups, whole groups; where these must be whole, their rows with errors come along. Rows are
+    not locked: the caller holds the import.
+    """
+
+    def __init__(self, run_id: int, target: Target, *, statuses: Sequence[str]) -> None:
+        self._target = target
+        self._after = (0, 0)
+        self._where = {
+            "run": run_id,
+            "statuses": list(statuses),
+            "limit": target.chunk_rows,
+            "also": ["error"] if target.whole_groups and "staged" in statuses else [],
+        }
+
+    def take(self) -> list[Row]:
+        """The next rows, in the order of the file; none: all are done."""
+        phase, line = self._after
+        head = fetch_all(NEXT_HEAD, {**self._where, "phase": phase, "line": line})
+        if not head:
+            return []
+        phase = head[0][1]
+        head = [row for row in head if row[1] == phase]
+        self._after = (phase, head[-1][2])
+        if self._target.group_by:
+            groups = list({row[3] for row in head})
+            found = fetch_all(ROWS_BY_GROUP, {**self._where, "phase": phase, "groups": groups})
+        else:
+            found = fetch_all(ROWS_BY_ID, {"ids": [row[0] for row in head]})
+        return _revive(found, self._target)
+
+
+def done_rows(run_id: int, target: Target, *, before_line: int, limit: int) -> list[Row]:
+    """Rows that were taken, the last of the file first."""
+    rows = fetch_all(
+        f"SELECT {COLUMNS} FROM kernel_importrow r WHERE r.run_id = %s AND r.status = 'done' AND r.line_no < %s"  # noqa: S608
+        " ORDER BY r.line_no DESC LIMIT %s",
+        [run_id, before_line, limit],
+    )
+    return _revive(rows, target)
+
+
+def _revive(rows: Sequence[tuple[Any, ...]], target: Target) -> list[Row]:
+    typed = revive_values([_json(row[2]) or {} for row in rows], target)
+    return [
+        Row(ident, line_no, values, group_key, status, row_key, _json(result), _json(undo))
+        for (ident, line_no, _, group_key, status, row_key, result, undo), values in zip(
+            rows, typed, strict=True
+        )
+    ]
+
+
+def revive_values(stored: Sequence[Mapping[str, Any]], target: Target) -> list[dict[str, Any]]:
+    """Stored values as a target wants them: typed, and None where the file says nothing."""
+    revivers = revivers_of(target.fields)
+    empty = dict.fromkeys(field.name for field in target.fields)
+    return [
+        empty | {name: revivers[name](value) if name in revivers else value for name, value in values.items()}
+        for values in stored
+    ]
+
+
+def _json(value: Any) -> Any:
+    """Django leaves jsonb to its model fields: a bare cursor gives text."""
+    return json.loads(value) if isinstance(value, (str, bytes)) else value
+
+
+def write_verdicts(rows: Sequence[Row], verdicts: Sequence[Verdict], known: Mapping[UUID, int]) -> None:
+    """`known`: contents that wait with an error elsewhere already, with the row where they do."""
+    if not rows:
+        return
+    earlier = [
+        known.get(verdict.row_key) if verdict.status == "error" and verdict.row_key else None
+        for verdict in verdicts
+    ]
+    execute(
+        WRITE_VERDICTS,
+        [
+            [row.ident for row in rows],
+            ["unchanged" if e else v.status for v, e in zip(verdicts, earlier, strict=True)],
+            [v.outcome for v in verdicts],
+            [as_json(v.changes) for v in verdicts],
+            [v.phase for v in verdicts],
+            [v.row_key for v in verdicts],
+            [v.reason for v in verdicts],
+            [v.column for v in verdicts],
+            [v.detail for v in verdicts],
+            [as_json({"row": e}) if e else None for e in earlier],
+        ],
+    )
+
+
+def write_taken(run_id: int, rows: Sequence[Row], taken: Sequence[Taken]) -> None:
+    """Write down what became of the rows, and settle what waited elsewhere for the same content."""
+    execute(
+        WRITE_TAKEN,
+        [
+            [row.ident for row in rows],
+            [t.status for t in taken],
+            [t.outcome for t in taken],
+            [as_json(t.result) for t in taken],
+            [as_json(t.undo) for t in taken],
+            [t.reason for t in taken],
+            [t.column for t in taken],
+            [t.detail for t in taken],
+        ],
+    )
+    keys = [row.row_key for row, t in zip(rows, taken, strict=True) if t.status != "error" and row.row_key]
+    if keys:
+        execute(SETTLE, [run_id, keys, run_id])
+
+
+def as_json(value: Any) -> str | None:
+    """As a jsonb parameter wants it."""
+    return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def count_rows(run_id: int) -> dict[str, int]:
+    """How many rows there are of each status that people ask for."""
+    names = ("lines", "new", "changed", "unchanged", "error", "done")
+    return dict(zip(names, fetch_all(COUNTS, [run_id])[0], strict=True))
