@@ -6,7 +6,7 @@ from integrations.lease import open_streams
 from integrations.models import Connection, Cursor
 from integrations.pull import COMPARE, ORDERS, REFUNDS
 from integrations.push import DISPATCH, STOCK
-from integrations.registry import capabilities
+from integrations.registry import CHANNELS, capabilities
 from integrations.release import CANCEL, RELEASE, SETTLE
 
 WAREHOUSE_STREAMS = frozenset({RELEASE, CANCEL, SETTLE})
@@ -14,7 +14,11 @@ CHANNEL_STREAMS = frozenset({ORDERS, COMPARE, STOCK, DISPATCH})
 
 
 def open_missing_streams() -> int:
-    """Open what is missing; a connection with an unknown adapter is left alone. Returns how many were opened."""
+    """Open what is missing. Returns how many were opened.
+
+    A connection whose adapter this version does not have gets the streams of its kind: the first run of one pauses
+    it, with the reason.
+    """
     have: dict[int, set[str]] = {}
     for connection_id, stream in Cursor.objects.values_list("connection_id", "stream"):
         have.setdefault(connection_id, set()).add(stream)
@@ -28,7 +32,9 @@ def open_missing_streams() -> int:
 
 
 def streams_of(connection: Connection) -> frozenset[str]:
-    """Which streams a connection has. Raises UnknownAdapter."""
+    """Which streams a connection has."""
     if connection.kind == Connection.Kind.WAREHOUSE:
         return WAREHOUSE_STREAMS
-    return CHANNEL_STREAMS | ({REFUNDS} if capabilities(connection).refunds else frozenset())
+    if connection.adapter not in CHANNELS or not capabilities(connection).refunds:
+        return CHANNEL_STREAMS
+    return CHANNEL_STREAMS | {REFUNDS}

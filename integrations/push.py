@@ -66,7 +66,7 @@ def push_stock(*, connection_id: int, at: datetime) -> Run | None:
                 _send_stock(connection, channel, [row for row in due if not row.is_increase])
                 _send_increases(connection, channel, [row for row in due if row.is_increase])
                 count += len(due)
-        return Run(count)
+        return Run(count, has_talked=count > 0)
 
     return run_stream(connection_id=connection_id, stream=STOCK, work=work, at=at)
 
@@ -83,7 +83,7 @@ def push_dispatches(*, connection_id: int, at: datetime) -> Run | None:
                     break
                 _send_notices(connection, channel, due)
                 count += len(due)
-        return Run(count)
+        return Run(count, has_talked=count > 0)
 
     return run_stream(connection_id=connection_id, stream=DISPATCH, work=work, at=at)
 
@@ -149,8 +149,9 @@ def _send_increases(connection: Connection, channel: ChannelAdapter, due: Sequen
 
 def _has_pulled(connection: Connection) -> bool:
     """Whether the shop's orders are known up to now, as far as the channel lets us ask."""
-    if pull_orders(connection_id=connection.pk, at=timezone.now()) is not None:
-        return True
+    run = pull_orders(connection_id=connection.pk, at=timezone.now())
+    if run is not None:
+        return run.due_in > timedelta(0)  # else the pull is behind, and there is more to read
     # Somebody else may be pulling right now, or the pull failed: then an earlier one must be recent enough.
     cursor = Cursor.objects.filter(connection=connection, stream=ORDERS).first()
     newest = timezone.now() - PULLED_WITHIN
@@ -239,6 +240,20 @@ def _send(
     record(results, timezone.now())
     duration_ms = int((time.monotonic() - started) * 1000)
     _log(connection, operation, results, subjects, duration_ms)
+    _raise_if_away(operation, results)
+
+
+def _raise_if_away(operation: str, results: Sequence[LineResult]) -> None:
+    """Lines that all failed, none of them for good, are the channel's trouble and not theirs: stop asking for now."""
+    if any(result.ok or result.is_final for result in results):
+        return
+    first = results[0]
+    waits = [result.retry_seconds for result in results if result.retry_seconds]
+    raise ChannelUnavailable(
+        f"{operation}: no line was taken: {first.code} {first.detail}".strip(),
+        retry_seconds=min(waits, default=None),
+        is_throttled=all(result.code == "throttled" for result in results),
+    )
 
 
 def _unanswered(key: int, detail: str, retry_seconds: int | None = None) -> LineResult:

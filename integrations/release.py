@@ -78,7 +78,7 @@ def release_fulfilments(*, connection_id: int, at: datetime) -> Run | None:
                     break
                 _request(connection, warehouse, planned, by)
                 count += len(planned)
-        return Run(count)
+        return Run(count, has_talked=count > 0)
 
     return run_stream(connection_id=connection_id, stream=RELEASE, work=work, at=at)
 
@@ -90,7 +90,7 @@ def ask_cancellations(*, connection_id: int, at: datetime) -> Run | None:
         by = actor("connection", connection.pk)
         questions = claim_cancel_questions(location_id=_location_id(connection), limit=CLAIM)
         if not questions:
-            return Run(0)
+            return Run(0, has_talked=False)
         codes = _codes(connection)
 
         def ask(question: CancelQuestion) -> WarehouseAnswer:
@@ -131,7 +131,7 @@ def settle_unanswered(*, connection_id: int, at: datetime) -> Run | None:
             ]
             record_release_answers(answers=answers, at=timezone.now(), by=by)
             _raise_first(found)
-        return Run(len(lost), SETTLE_EVERY)
+        return Run(len(lost), SETTLE_EVERY, has_talked=bool(lost))
 
     return run_stream(connection_id=connection_id, stream=SETTLE, work=work, at=at)
 

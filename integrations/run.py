@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from integrations.contract import ChannelRejected, ChannelUnavailable
-from integrations.health import backoff_seconds, note_failure, note_success
-from integrations.lease import Lease, claim_lease, give_back, keep_lease
+from integrations.health import backoff_seconds, note_failure, note_success, pause_connection
+from integrations.lease import Lease, LeaseLost, claim_lease, give_back, keep_lease
 from integrations.models import Connection
 from integrations.record import Message, record_messages
+from integrations.registry import UnknownAdapter
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of it: rows handled, and when the stream is due again."""
+    """What came of it: rows handled, and when the stream is due again.
+
+    `has_talked`: the other side was asked and answered. A run that found nothing to say proves no health.
+    """
 
     count: int
     due_in: timedelta = timedelta(0)
+    has_talked: bool = True
 
 
 Work = Callable[[Connection, Lease], Run]
@@ -51,10 +59,18 @@ def run_stream(
         window = narrow(lease, error) if narrow and isinstance(error, ChannelUnavailable) else None
         give_back(lease=lease, due_in=delay, at=at, is_failed=True, narrow_to_seconds=window)
         return None
+    except UnknownAdapter as unknown:
+        pause_connection(connection_id=connection.pk, reason=unknown.detail, at=at, by="system")
+        give_back(lease=lease, due_in=timedelta(0), at=at, is_failed=True)
+        return None
+    except LeaseLost as lost:
+        log.warning("%s: its work will be done again", lost)
+        return None
     except BaseException:
         delay = timedelta(seconds=backoff_seconds(lease.failures))
         give_back(lease=lease, due_in=delay, at=at, is_failed=True)
         raise
-    note_success(connection=connection, at=at)
+    if run.has_talked:
+        note_success(connection=connection, at=at)
     give_back(lease=lease, due_in=run.due_in, at=at, count=run.count)
     return run
