@@ -13,6 +13,7 @@ from omni.kernel.jobs import Work
 from omni.kernel.relay import Reaction
 from orders import events as order
 from orders import reactions as orders
+from orders.imports.online_retail import ONLINE_RETAIL
 
 REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
     stock.StockRaised: [],
@@ -26,5 +27,5 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
     order.CancellationsAsked: [outside.ask_to_stop_soon],
 }
 
-IMPORT_TARGETS: Mapping[str, Target] = {}
+IMPORT_TARGETS: Mapping[str, Target] = {target.name: target for target in (ONLINE_RETAIL,)}
 JOBS: Mapping[str, Work] = {**import_works(IMPORT_TARGETS)}

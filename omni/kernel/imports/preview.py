@@ -238,7 +238,7 @@ def _copy_rows(run_id: int, rows: Sequence[StagedRow]) -> None:
                     v.detail,
                     as_json(v.changes),
                     v.phase,
-                    as_json({"row": earlier}) if earlier else None,
+                    as_json({"row": earlier} if earlier else v.keep),
                 )
             )
 
@@ -269,31 +269,36 @@ def diff_rows(run: Import, target: Target) -> Iterator[Progress]:
 
 def diff_chunk(rows: Sequence[Row], target: Target, context: Context) -> None:
     """Ask the target about one chunk and write down what it says."""
-    sound = [row for row in rows if row.status == "staged"]
-    verdicts = list(target.diff(sound, context)) if sound else []
+    readable = [row for row in rows if row.is_readable]
+    verdicts = list(target.diff(readable, context)) if readable else []
+    asked = [(row, v) for row, v in zip(readable, verdicts, strict=True) if row.status == "staged"]
     if target.whole_groups and target.group_by:
-        verdicts = _keep_groups_whole(rows, sound, verdicts, target)
-    known = open_errors(context.run.pk, [v.row_key for v in verdicts if v.status == "error" and v.row_key])
-    write_verdicts(sound, verdicts, known)
+        asked = _keep_groups_whole(rows, asked, target)
+    known = open_errors(context.run.pk, [v.row_key for _row, v in asked if v.status == "error" and v.row_key])
+    write_verdicts([row for row, _ in asked], [verdict for _, verdict in asked], known)
 
 
 def _keep_groups_whole(
-    rows: Sequence[Row], sound: Sequence[Row], verdicts: Sequence[Verdict], target: Target
-) -> list[Verdict]:
+    rows: Sequence[Row], asked: Sequence[tuple[Row, Verdict]], target: Target
+) -> list[tuple[Row, Verdict]]:
     """One bad row keeps back the rest of its group, which would be taken as if it were all."""
     bad = {row.group_key: row.line_no for row in reversed(rows) if row.status == "error"}
-    for row, verdict in zip(reversed(sound), reversed(verdicts), strict=True):
+    for row, verdict in reversed(asked):
         if verdict.status == "error":
             bad[row.group_key] = row.line_no
     return [
-        verdict
+        (row, verdict)
         if verdict.status == "error" or row.group_key not in bad
-        else Verdict(
-            "error",
-            target.error_outcome,
-            row_key=verdict.row_key,
-            reason="group_incomplete",
-            detail=_("Line %d, which belongs to the same group, has an error.") % bad[row.group_key],
-        )
-        for row, verdict in zip(sound, verdicts, strict=True)
+        else (row, _kept_back(verdict, bad[row.group_key], target))
+        for row, verdict in asked
     ]
+
+
+def _kept_back(verdict: Verdict, line_no: int, target: Target) -> Verdict:
+    return Verdict(
+        "error",
+        target.error_outcome,
+        row_key=verdict.row_key,
+        reason="group_incomplete",
+        detail=_("Line %d, which belongs to the same group, has an error.") % line_no,
+    )

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from omni.kernel.imports.fields import revivers_of
 from omni.kernel.imports.target import Row, Taken, Target, Verdict
+from omni.kernel.models import ImportRow
 from omni.kernel.sql import execute, fetch_all
 
-COLUMNS = 'r.id, r.line_no, r."values", r.group_key, r.status, r.row_key, r.result, r.undo'
+COLUMNS = 'r.id, r.line_no, r."values", r.group_key, r.status, r.row_key, r.result, r.undo, r.phase'
 # Scans begin after what was done before: the index still holds its dead entries, and walking over them again with
 # every chunk made the work quadratic.
 NEXT_HEAD = """
@@ -27,6 +28,11 @@ ROWS_BY_GROUP = f"""
     WHERE r.run_id = %(run)s AND r.group_key = ANY(%(groups)s) AND r.group_key <> ''
         AND (r.status = ANY(%(statuses)s) AND r.phase = %(phase)s OR r.status = ANY(%(also)s))
     ORDER BY r.line_no
+"""  # noqa: S608 - a constant
+DONE_ROWS = f"""
+    SELECT {COLUMNS} FROM kernel_importrow r
+    WHERE r.run_id = %s AND r.status = 'done' AND (r.phase, r.line_no) < (%s, %s)
+    ORDER BY r.phase DESC, r.line_no DESC LIMIT %s
 """  # noqa: S608 - a constant
 WRITE_VERDICTS = """
     UPDATE kernel_importrow r SET status = v.status, outcome = v.outcome, changes = v.changes, phase = v.phase,
@@ -59,8 +65,8 @@ COUNTS = """
 class RowQueue:
     """The rows of an import with one of the statuses, chunk by chunk, lowest phase first.
 
-    Where the target has groups, whole groups; where these must be whole, their rows with errors come along. Rows are
-    not locked: the caller holds the import.
+    Where the target has groups, whole groups; rows that are to be compared come with all others of their group. Rows
+    are not locked: the caller holds the import.
     """
 
     def __init__(self, run_id: int, target: Target, *, statuses: Sequence[str]) -> None:
@@ -70,7 +76,7 @@ class RowQueue:
             "run": run_id,
             "statuses": list(statuses),
             "limit": target.chunk_rows,
-            "also": ["error"] if target.whole_groups and "staged" in statuses else [],
+            "also": list(ImportRow.Status.values) if "staged" in statuses else [],
         }
 
     def take(self) -> list[Row]:
@@ -90,23 +96,26 @@ class RowQueue:
         return _revive(found, self._target)
 
 
-def done_rows(run_id: int, target: Target, *, before_line: int, limit: int) -> list[Row]:
-    """Rows that were taken, the last of the file first."""
-    rows = fetch_all(
-        f"SELECT {COLUMNS} FROM kernel_importrow r WHERE r.run_id = %s AND r.status = 'done' AND r.line_no < %s"  # noqa: S608
-        " ORDER BY r.line_no DESC LIMIT %s",
-        [run_id, before_line, limit],
-    )
-    return _revive(rows, target)
+class DoneRows:
+    """The rows that were taken, chunk by chunk, in the reverse of the order in which they were."""
+
+    def __init__(self, run_id: int, target: Target) -> None:
+        self._run_id = run_id
+        self._target = target
+        self._before = (32_767, 2**31 - 1)
+
+    def take(self) -> list[Row]:
+        rows = fetch_all(DONE_ROWS, [self._run_id, *self._before, self._target.chunk_rows])
+        if rows:
+            self._before = (rows[-1][-1], rows[-1][1])
+        return _revive(rows, self._target)
 
 
 def _revive(rows: Sequence[tuple[Any, ...]], target: Target) -> list[Row]:
     typed = revive_values([_json(row[2]) or {} for row in rows], target)
     return [
-        Row(ident, line_no, values, group_key, status, row_key, _json(result), _json(undo))
-        for (ident, line_no, _, group_key, status, row_key, result, undo), values in zip(
-            rows, typed, strict=True
-        )
+        Row(row[0], row[1], values, *row[3:6], _json(row[6]), _json(row[7]), row[2] is not None)
+        for row, values in zip(rows, typed, strict=True)
     ]
 
 
@@ -145,7 +154,7 @@ def write_verdicts(rows: Sequence[Row], verdicts: Sequence[Verdict], known: Mapp
             [v.reason for v in verdicts],
             [v.column for v in verdicts],
             [v.detail for v in verdicts],
-            [as_json({"row": e}) if e else None for e in earlier],
+            [as_json({"row": e} if e else v.keep) for v, e in zip(verdicts, earlier, strict=True)],
         ],
     )
 

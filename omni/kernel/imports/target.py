@@ -14,9 +14,10 @@ from omni.kernel.models import Import
 
 @dataclass(slots=True)
 class Row:
-    """One readable row as a target sees it. `values`: by field name, typed; absent cells are None.
+    """One row as a target sees it. `values`: by field name, typed; absent cells are None.
 
-    `result` and `undo`: what the target gave when it took the row. `row_key`: as the target gave it.
+    `result`: before the commit what the verdict wanted to keep, then what the target gave when it took the row, with
+    `undo`. `row_key`: as the target gave it. `is_readable`: false for rows that a target never sees.
     """
 
     ident: int
@@ -27,6 +28,7 @@ class Row:
     row_key: UUID | None = None
     result: Any = None
     undo: Any = None
+    is_readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class Verdict:
     """What a row would do. `outcome`: the target's word for it, such as `taken`.
 
     `phase`: rows of a lower phase are committed before any of a higher one. `row_key`: the same for the same content in
-    any file; an error with the key of one that is open already is counted as unchanged, not shown twice.
+    any file; an error with the key of one that is open already is counted as unchanged, not shown twice. `keep`: handed
+    to the commit as the row's `result`.
     """
 
     status: Literal["new", "changed", "unchanged", "error"]
@@ -42,6 +45,7 @@ class Verdict:
     changes: Mapping[str, Sequence[Any]] | None = None
     phase: int = 0
     row_key: UUID | None = None
+    keep: Any = None
     reason: str = ""
     column: str = ""
     detail: str = ""
@@ -102,7 +106,11 @@ class Target(Protocol):
         ...
 
     def diff(self, rows: Sequence[Row], context: Context) -> Sequence[Verdict]:
-        """What each row would do, in the order given. Reads only."""
+        """What each row would do, in the order given. Reads only.
+
+        Groups come whole: rows that were decided before (status other than staged) are among them when some rows of
+        their group are tried again. What is said of those is not heard.
+        """
         ...
 
     def prepare_commit(self, context: Context, *, at: datetime, by: str) -> Mapping[str, int]:

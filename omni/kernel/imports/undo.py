@@ -13,13 +13,12 @@ from django.utils.translation import gettext as _
 from omni.kernel.audit import record_act
 from omni.kernel.errors import DomainError
 from omni.kernel.imports.map_columns import ImportIsOver
-from omni.kernel.imports.rows import count_rows, done_rows
+from omni.kernel.imports.rows import DoneRows, count_rows
 from omni.kernel.imports.target import Context, Obstacle, Target
 from omni.kernel.jobs import Progress, start_job
 from omni.kernel.models import Import, ImportRow, Job
 
 SHOWN_MAX = 100
-LINE_END = 2**31 - 1
 
 
 class CannotUndo(DomainError):
@@ -73,9 +72,8 @@ def undo_import(*, run_id: int, target: Target, by: str) -> Generator[Progress, 
 
 def _obstacles(run_id: int, target: Target, context: Context) -> list[Obstacle]:
     found: list[Obstacle] = []
-    line = LINE_END
-    while rows := done_rows(run_id, target, before_line=line, limit=target.chunk_rows):
-        line = rows[-1].line_no
+    queue = DoneRows(run_id, target)
+    while rows := queue.take():
         found += [
             Obstacle(row.line_no, "cannot_undo", _("What this row did cannot be taken back."))
             for row in rows
@@ -100,8 +98,8 @@ def _refuse_with(obstacles: list[Obstacle]) -> None:
 
 
 def _take_back(run_id: int, target: Target, context: Context, *, by: str) -> int:
-    count, line = 0, LINE_END
-    while rows := done_rows(run_id, target, before_line=line, limit=target.chunk_rows):
+    queue, count = DoneRows(run_id, target), 0
+    while rows := queue.take():
         target.undo(rows, context, at=timezone.now(), by=by)
-        count, line = count + len(rows), rows[-1].line_no
+        count += len(rows)
     return count
