@@ -114,7 +114,17 @@ class DoneRows:
 def _revive(rows: Sequence[tuple[Any, ...]], target: Target) -> list[Row]:
     typed = revive_values([_json(row[2]) or {} for row in rows], target)
     return [
-        Row(row[0], row[1], values, *row[3:6], _json(row[6]), _json(row[7]), row[2] is not None)
+        Row(
+            ident=row[0],
+            line_no=row[1],
+            values=values,
+            group_key=row[3],
+            status=row[4],
+            row_key=row[5],
+            result=_json(row[6]),
+            undo=_json(row[7]),
+            is_readable=row[2] is not None,
+        )
         for row, values in zip(rows, typed, strict=True)
     ]
 
