@@ -352,6 +352,7 @@ def content_key(shop: str, values: Mapping[str, Any], line_id: str) -> UUID:
 
 def draft_of(invoice: str, pairs: Sequence[tuple[Row, str]]) -> OrderDraft:
     """The order of which these are the good lines."""
+    ordered = sorted(pairs, key=lambda pair: pair[0].line_no)
     lines = [
         LineDraft(
             outer_line_id=line_id,
@@ -362,7 +363,7 @@ def draft_of(invoice: str, pairs: Sequence[tuple[Row, str]]) -> OrderDraft:
             outer_item_id="",
             sku_code=row.values["stock_code"].upper(),
         )
-        for row, line_id in sorted(pairs, key=lambda pair: pair[0].line_no)
+        for row, line_id in ordered
     ]
     first = pairs[0][0].values
     moments = [row.values["invoiced_at"] for row, _ in pairs]
@@ -378,6 +379,22 @@ def draft_of(invoice: str, pairs: Sequence[tuple[Row, str]]) -> OrderDraft:
         raw_state="invoiced",
         buyer=customer_of(first),
         receiver=Receiver(country=first["country"] or ""),
+        payload={
+            "invoice": invoice,
+            "customer": first["customer"],
+            "country": first["country"],
+            "columns": ["stock_code", "description", "quantity", "invoiced_at", "unit_price"],
+            "lines": [
+                [
+                    row.values["stock_code"],
+                    row.values["description"],
+                    row.values["quantity"],
+                    row.values["invoiced_at"].isoformat(),
+                    str(row.values["unit_price"]),
+                ]
+                for row, _ in ordered
+            ],
+        },
     )
 
 

@@ -21,11 +21,11 @@ from omni.kernel.imports.limits import BY_DOOR
 from omni.kernel.imports.lines import Line, read_lines
 from omni.kernel.imports.map_columns import ImportIsOver, check_columns
 from omni.kernel.imports.options import Options
-from omni.kernel.imports.rows import RowQueue, as_json, count_rows, revive_values, write_verdicts
+from omni.kernel.imports.rows import RowQueue, as_json, count_rows, encode, revive_values, write_verdicts
 from omni.kernel.imports.target import Context, Row, Target, Verdict
 from omni.kernel.jobs import Progress, start_job
 from omni.kernel.models import Import, Job
-from omni.kernel.sql import fetch_all
+from omni.kernel.sql import as_array, fetch_all
 
 READ_CHUNK = 5_000
 GROUP_KEY_MAX = 200
@@ -40,7 +40,7 @@ COPY_ROWS = """
 # Rows with the same content that wait with an error in an import that was taken.
 ALREADY_OPEN = """
     SELECT r.row_key, min(r.id) FROM kernel_importrow r JOIN kernel_import i ON i.id = r.run_id
-    WHERE r.row_key = ANY(%s) AND r.status = 'error' AND r.run_id <> %s AND i.state IN ('done', 'committing')
+    WHERE r.row_key = ANY(%s::uuid[]) AND r.status = 'error' AND r.run_id <> %s AND i.state IN ('done', 'committing')
     GROUP BY r.row_key
 """
 
@@ -121,7 +121,7 @@ class RowReader:
 
     def read(self, line: Line) -> StagedRow:
         """What the line says, and what is known about it before anybody has compared it."""
-        raw = json.dumps(line.cells, ensure_ascii=False)
+        raw = encode(line.cells)
         values: dict[str, Any] = {}
         fault, group = line.fault, ""
         if fault is None:
@@ -215,7 +215,7 @@ def _copy_rows(run_id: int, rows: Sequence[StagedRow]) -> None:
     known = open_errors(run_id, [key for key in keys if key is not None])
     with connection.cursor() as cursor, cursor.copy(COPY_ROWS) as copy:
         for row in rows:
-            values = None if row.values is None else json.dumps(row.values, ensure_ascii=False)
+            values = None if row.values is None else encode(row.values)
             v = row.verdict
             if v is None:
                 copy.write_row(
@@ -245,7 +245,7 @@ def _copy_rows(run_id: int, rows: Sequence[StagedRow]) -> None:
 
 def open_errors(run_id: int, keys: Sequence[UUID]) -> dict[UUID, int]:
     """Of these contents, those that wait with an error in another import that was taken: key → row."""
-    return dict(fetch_all(ALREADY_OPEN, [list(keys), run_id])) if keys else {}
+    return dict(fetch_all(ALREADY_OPEN, [as_array(keys), run_id])) if keys else {}
 
 
 # --- comparing ------------------------------------------------------------------------------------------------

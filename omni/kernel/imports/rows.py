@@ -10,7 +10,10 @@ from uuid import UUID
 from omni.kernel.imports.fields import revivers_of
 from omni.kernel.imports.target import Row, Taken, Target, Verdict
 from omni.kernel.models import ImportRow
-from omni.kernel.sql import execute, fetch_all
+from omni.kernel.sql import as_array, execute, fetch_all
+
+# Made once: `json.dumps` with options makes a new encoder for every call.
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 
 COLUMNS = 'r.id, r.line_no, r."values", r.group_key, r.status, r.row_key, r.result, r.undo, r.phase'
 # Scans begin after what was done before: the index still holds its dead entries, and walking over them again with
@@ -21,7 +24,9 @@ NEXT_HEAD = """
         AND (r.phase, r.line_no) > (%(phase)s, %(line)s)
     ORDER BY r.phase, r.line_no LIMIT %(limit)s
 """
-ROWS_BY_ID = f"SELECT {COLUMNS} FROM kernel_importrow r WHERE r.id = ANY(%(ids)s) ORDER BY r.line_no"  # noqa: S608
+ROWS_BY_ID = (
+    f"SELECT {COLUMNS} FROM kernel_importrow r WHERE r.id = ANY(%(ids)s::bigint[]) ORDER BY r.line_no"  # noqa: S608
+)
 # All rows of the groups, wherever in the file they stand; with `also`, those of other statuses.
 ROWS_BY_GROUP = f"""
     SELECT {COLUMNS} FROM kernel_importrow r
@@ -34,25 +39,28 @@ DONE_ROWS = f"""
     WHERE r.run_id = %s AND r.status = 'done' AND (r.phase, r.line_no) < (%s, %s)
     ORDER BY r.phase DESC, r.line_no DESC LIMIT %s
 """  # noqa: S608 - a constant
+# Most rows of a chunk fare alike: what is said of them is sent once, and each row names it by its place.
 WRITE_VERDICTS = """
-    UPDATE kernel_importrow r SET status = v.status, outcome = v.outcome, changes = v.changes, phase = v.phase,
-        row_key = COALESCE(v.row_key, r.row_key), reason = v.reason, "column" = v.col, detail = v.detail,
+    UPDATE kernel_importrow r SET status = k.status, outcome = k.outcome, changes = k.changes, phase = k.phase,
+        row_key = COALESCE(v.row_key, r.row_key), reason = k.reason, "column" = k.col, detail = k.detail,
         result = v.result
-    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::jsonb[], %s::int[], %s::uuid[], %s::text[], %s::text[],
-        %s::text[], %s::jsonb[]) AS v(id, status, outcome, changes, phase, row_key, reason, col, detail, result)
+    FROM unnest(%s::bigint[], %s::int[], %s::uuid[], %s::jsonb[]) AS v(id, kind, row_key, result)
+    JOIN unnest(%s::text[], %s::text[], %s::jsonb[], %s::int[], %s::text[], %s::text[], %s::text[])
+        WITH ORDINALITY AS k(status, outcome, changes, phase, reason, col, detail, kind) ON k.kind = v.kind
     WHERE r.id = v.id
 """
 WRITE_TAKEN = """
-    UPDATE kernel_importrow r SET status = v.status, outcome = v.outcome, result = v.result, undo = v.undo,
-        reason = v.reason, "column" = v.col, detail = v.detail
-    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::text[], %s::text[], %s::text[])
-        AS v(id, status, outcome, result, undo, reason, col, detail)
+    UPDATE kernel_importrow r SET status = k.status, outcome = k.outcome, result = k.result, undo = k.undo,
+        reason = k.reason, "column" = k.col, detail = k.detail
+    FROM unnest(%s::bigint[], %s::int[]) AS v(id, kind)
+    JOIN unnest(%s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::text[], %s::text[], %s::text[])
+        WITH ORDINALITY AS k(status, outcome, result, undo, reason, col, detail, kind) ON k.kind = v.kind
     WHERE r.id = v.id
 """
 # What waited with an error elsewhere and has been taken now waits no more.
 SETTLE = """
     UPDATE kernel_importrow SET status = 'settled', result = jsonb_build_object('settled_by', %s::bigint)
-    WHERE row_key = ANY(%s) AND status = 'error' AND run_id <> %s
+    WHERE row_key = ANY(%s::uuid[]) AND status = 'error' AND run_id <> %s
 """
 COUNTS = """
     SELECT count(*), count(*) FILTER (WHERE status = 'new'), count(*) FILTER (WHERE status = 'changed'),
@@ -92,7 +100,7 @@ class RowQueue:
             groups = list({row[3] for row in head})
             found = fetch_all(ROWS_BY_GROUP, {**self._where, "phase": phase, "groups": groups})
         else:
-            found = fetch_all(ROWS_BY_ID, {"ids": [row[0] for row in head]})
+            found = fetch_all(ROWS_BY_ID, {"ids": as_array(row[0] for row in head)})
         return _revive(found, self._target)
 
 
@@ -152,46 +160,60 @@ def write_verdicts(rows: Sequence[Row], verdicts: Sequence[Verdict], known: Mapp
         known.get(verdict.row_key) if verdict.status == "error" and verdict.row_key else None
         for verdict in verdicts
     ]
+    kinds = Kinds()
+    places = [
+        kinds.place(
+            "unchanged" if e else v.status,
+            v.outcome,
+            as_json(v.changes),
+            v.phase,
+            v.reason,
+            v.column,
+            v.detail,
+        )
+        for v, e in zip(verdicts, earlier, strict=True)
+    ]
     execute(
         WRITE_VERDICTS,
         [
-            [row.ident for row in rows],
-            ["unchanged" if e else v.status for v, e in zip(verdicts, earlier, strict=True)],
-            [v.outcome for v in verdicts],
-            [as_json(v.changes) for v in verdicts],
-            [v.phase for v in verdicts],
-            [v.row_key for v in verdicts],
-            [v.reason for v in verdicts],
-            [v.column for v in verdicts],
-            [v.detail for v in verdicts],
+            as_array(row.ident for row in rows),
+            as_array(places),
+            as_array(verdict.row_key for verdict in verdicts),
             [as_json({"row": e} if e else v.keep) for v, e in zip(verdicts, earlier, strict=True)],
+            *kinds.columns(),
         ],
     )
+
+
+class Kinds:
+    """The different things that are said of rows, each once, with places from 1."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[Any, ...], int] = {}
+
+    def place(self, *kind: Any) -> int:
+        return self._places.setdefault(kind, len(self._places) + 1)
+
+    def columns(self) -> list[list[Any]]:
+        return [list(column) for column in zip(*self._places, strict=True)]
 
 
 def write_taken(run_id: int, rows: Sequence[Row], taken: Sequence[Taken]) -> None:
     """Write down what became of the rows, and settle what waited elsewhere for the same content."""
-    execute(
-        WRITE_TAKEN,
-        [
-            [row.ident for row in rows],
-            [t.status for t in taken],
-            [t.outcome for t in taken],
-            [as_json(t.result) for t in taken],
-            [as_json(t.undo) for t in taken],
-            [t.reason for t in taken],
-            [t.column for t in taken],
-            [t.detail for t in taken],
-        ],
-    )
+    kinds = Kinds()
+    places = [
+        kinds.place(t.status, t.outcome, as_json(t.result), as_json(t.undo), t.reason, t.column, t.detail)
+        for t in taken
+    ]
+    execute(WRITE_TAKEN, [as_array(row.ident for row in rows), as_array(places), *kinds.columns()])
     keys = [row.row_key for row, t in zip(rows, taken, strict=True) if t.status != "error" and row.row_key]
     if keys:
-        execute(SETTLE, [run_id, keys, run_id])
+        execute(SETTLE, [run_id, as_array(keys), run_id])
 
 
 def as_json(value: Any) -> str | None:
     """As a jsonb parameter wants it."""
-    return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return None if value is None else encode(value)
 
 
 def count_rows(run_id: int) -> dict[str, int]:
