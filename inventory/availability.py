@@ -49,6 +49,17 @@ SELLABLE = f"""
     SELECT shop_id, sku_id, sum(sellable)::int AS quantity FROM ({SHARES}) shares GROUP BY shop_id, sku_id
 """  # noqa: S608 - put together from constants
 
+# Good units that no order has been given yet, where the shops' groups lie. Plan: level_by_sku.
+FREE_BY_LOCATION = """
+    SELECT s.shop_id, v.sku_id, l.code, sum(v.on_hand - v.committed)::int
+    FROM (SELECT DISTINCT shop_id, group_id, sku_id FROM inventory_shoppool WHERE shop_id = ANY(%(shops)s)) s
+    JOIN inventory_location l ON l.group_id = s.group_id AND l.is_active
+    JOIN inventory_stocklevel v ON v.location_id = l.id AND v.sku_id = ANY(%(skus)s) AND v.grade = 'good'
+    WHERE s.sku_id = v.sku_id OR s.sku_id IS NULL AND NOT EXISTS (
+        SELECT FROM inventory_shoppool own WHERE own.shop_id = s.shop_id AND own.sku_id = v.sku_id)
+    GROUP BY s.shop_id, v.sku_id, l.priority, l.code ORDER BY l.priority, l.code
+"""
+
 FILLABLE_SKUS = """
     SELECT s.sku_id FROM inventory_shortage s
     WHERE s.state = 'open' AND s.quantity <= (
@@ -182,6 +193,20 @@ def sellable_stock(
     if shop_ids is None:
         return found
     return {(shop, sku): found.get((shop, sku), 0) for shop in shop_ids for sku in sku_ids}
+
+
+def free_by_location(
+    *, sku_ids: Sequence[int], shop_ids: Sequence[int]
+) -> dict[tuple[int, int], list[tuple[str, int]]]:
+    """By (shop id, SKU id): the locations that serve the shop, by priority, with their good, uncommitted units.
+
+    Promises are made from pools, not from locations: these say where goods lie, not how many may be sold.
+    """
+    found: dict[tuple[int, int], list[tuple[str, int]]] = {}
+    rows = fetch_all(FREE_BY_LOCATION, {"shops": list(shop_ids), "skus": list(sku_ids)})
+    for shop_id, sku_id, code, free in rows:
+        found.setdefault((shop_id, sku_id), []).append((code, free))
+    return found
 
 
 def explain_stock(*, sku_id: int, at: datetime | None = None) -> StockExplained:

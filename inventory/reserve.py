@@ -32,6 +32,7 @@ from inventory.record import FILL_SHORTAGES, PLAN_PUBLISHED, Movement, mark_chan
 from omni.kernel import doorbell
 from omni.kernel.errors import BadInput
 from omni.kernel.sql import as_array, execute, fetch_all
+from omni.kernel.transactions import joins_transaction
 
 NO_STOCK = "no_stock"
 NO_POOL = "no_pool"
@@ -186,7 +187,7 @@ SHRINK_SHORTAGES = """
 """
 
 
-@transaction.atomic
+@joins_transaction
 def reserve_stock(
     *, wanted: Sequence[Demand], at: datetime, by: str, refuse_short: bool = False
 ) -> list[Outcome]:

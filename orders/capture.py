@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from django.db import connection, transaction
+from django.db import connection
 from django.utils.translation import gettext as _
 
 from inventory.reserve import Demand, Outcome, reserve_stock
@@ -18,6 +18,7 @@ from omni.kernel.crypto import encrypt
 from omni.kernel.events import record_events
 from omni.kernel.numbers import document_number
 from omni.kernel.sql import execute, fetch_all
+from omni.kernel.transactions import joins_transaction
 from orders.change import KnownOrder, apply_changes
 from orders.draft import ChannelState, LineDraft, LineRefund, OrderDraft
 from orders.draft_json import draft_to_json
@@ -117,7 +118,7 @@ class Sheet:
         return document_number("SO", self.order_id)
 
 
-@transaction.atomic
+@joins_transaction
 def capture_orders(
     *, shop: Shop, drafts: Sequence[OrderDraft], at: datetime, by: str, source: str
 ) -> list[Captured]:
@@ -151,7 +152,8 @@ def capture_orders(
         else:
             sheets[draft.outer_id] = (position, sheet)
 
-    park_orders(shop=shop, parked=parked, at=at, by=by, source=source)
+    if parked:
+        park_orders(shop=shop, parked=parked, at=at, by=by, source=source)
     _take_sheets(shop, sheets, results, refuses=refuses, at=at, by=by, source=source)
     # The same order twice in one call: the second is a later version of the first.
     for position, draft in repeats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from django.utils import timezone
@@ -56,14 +57,20 @@ def shop_drawing_on(*groups: LocationGroup, **attributes: object) -> Shop:
 
 
 def put_stock(
-    location: Location, sku: Sku, quantity: int, *, grade: str = "good", owner: str = "own"
+    location: Location,
+    sku: Sku,
+    quantity: int,
+    *,
+    grade: str = "good",
+    owner: str = "own",
+    at: datetime | None = None,
 ) -> None:
     """Receive `quantity` units."""
     receive_stock(
         key=f"test-receipt-{uuid4()}",
         receipts=[StockReceipt(location.pk, sku.pk, quantity, grade, owner)],
         reason="stock for a test",
-        at=timezone.now(),
+        at=at or timezone.now(),
         by="test",
     )
 

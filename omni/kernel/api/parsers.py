@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import JSONParser
+
+BODY_BYTES_MAX = 2 * 1024 * 1024
+
+
+class BodyTooLarge(APIException):
+    """More than a request may hold. It is not read to its end."""
+
+    status_code = 413
+    default_code = "body_too_large"
+    default_detail = f"The body is larger than {BODY_BYTES_MAX} bytes: send less at once."
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -21,7 +32,10 @@ def _no_constant(name: str) -> Any:
 
 
 def read_json(data: bytes) -> Any:
-    """Parse strictly. Raises ValueError with a sentence that names what is wrong."""
+    """Parse strictly; numbers with a fraction become Decimal, exactly as written.
+
+    Raises ValueError with a sentence that names what is wrong.
+    """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -29,11 +43,13 @@ def read_json(data: bytes) -> Any:
     if "\\u0000" in text or "\x00" in text:
         raise ValueError("NUL characters are not allowed")
     try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        value = json.loads(
+            text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=Decimal
+        )
     except RecursionError as error:
         raise ValueError("the body is nested too deeply") from error
     try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
     except UnicodeEncodeError as error:
         raise ValueError("a string holds half of a surrogate pair") from error
     return value
@@ -43,7 +59,10 @@ class StrictJSONParser(JSONParser):
     """Refuses what PostgreSQL or the next reader would choke on."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        body = stream.read(BODY_BYTES_MAX + 1)
+        if len(body) > BODY_BYTES_MAX:
+            raise BodyTooLarge
         try:
-            return read_json(stream.read())
+            return read_json(body)
         except ValueError as error:
             raise ParseError(f"The body cannot be read as JSON: {error}.") from error

@@ -31,7 +31,7 @@ def answer_problem(error: Exception, context: dict[str, Any]) -> Response | None
             {
                 "code": "bad_input",
                 "detail": "Some fields are not right: see `fields`.",
-                "fields": _flat(error.detail),
+                "fields": flat_faults(error.detail),
             },
         )
     if isinstance(error, exceptions.APIException):
@@ -57,17 +57,17 @@ def _problem(status: int, body: dict[str, Any], headers: dict[str, str] | None =
     return Response(body, status=status, headers=headers or {}, content_type=MEDIA_TYPE)
 
 
-def _flat(detail: Any, at: str = "") -> dict[str, list[str]]:
+def flat_faults(detail: Any, at: str = "") -> dict[str, list[str]]:
     """`{"lines": [{}, {"quantity": ["…"]}]}` → `{"lines[1].quantity": ["…"]}`."""
     if isinstance(detail, dict):
         found: dict[str, list[str]] = {}
         for name, part in detail.items():
-            found.update(_flat(part, f"{at}.{name}" if at else str(name)))
+            found.update(flat_faults(part, f"{at}.{name}" if at else str(name)))
         return found
     if isinstance(detail, list) and any(isinstance(part, dict | list) for part in detail):
         found = {}
         for index, part in enumerate(detail):
-            found.update(_flat(part, f"{at}[{index}]"))
+            found.update(flat_faults(part, f"{at}[{index}]"))
         return found
     texts = detail if isinstance(detail, list) else [detail]
     return {at or "body": [str(text) for text in texts]} if texts else {}

@@ -1,0 +1,164 @@
+"""Stock as the API shows it and takes it in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from inventory.models import Location, PublishedStock, StockLevel
+from inventory.models.stock import Grade
+from omni.kernel.api.fields import Code, StrictSerializer, Text, Whole, many
+
+LINES_MAX = 1000
+QUESTIONS_MAX = 500
+UNITS_MAX = 1_000_000_000
+
+
+class LocationOut(serializers.ModelSerializer[Location]):
+    group = serializers.CharField(source="group.code", read_only=True)
+
+    class Meta:
+        model = Location
+        fields = ("code", "name", "kind", "group", "province", "city", "ships_online", "is_active")
+        read_only_fields = fields
+
+
+class StockLevelOut(serializers.ModelSerializer[StockLevel]):
+    """`free` = on hand − committed: what no order has been given yet at this location."""
+
+    location = serializers.CharField(source="location.code", read_only=True)
+    sku = serializers.CharField(source="sku.code", read_only=True)
+    free = serializers.SerializerMethodField()
+
+    class Meta:
+        model = StockLevel
+        fields = ("sku", "location", "owner", "grade", "on_hand", "committed", "free")
+        read_only_fields = fields
+
+    def get_free(self, level: StockLevel) -> int:
+        return level.on_hand - level.committed
+
+
+class PublishedStockOut(serializers.ModelSerializer[PublishedStock]):
+    """What a channel was told about a listing: desired by us, sent, acknowledged."""
+
+    shop = serializers.CharField(source="shop.code", read_only=True)
+    sku = serializers.CharField(source="listing.sku.code", read_only=True)
+    outer_item_id = serializers.CharField(source="listing.outer_item_id", read_only=True)
+    outer_sku_id = serializers.CharField(source="listing.outer_sku_id", read_only=True)
+    is_due = serializers.SerializerMethodField()
+
+    class Meta:
+        model = PublishedStock
+        fields = (
+            "shop",
+            "sku",
+            "outer_item_id",
+            "outer_sku_id",
+            "desired_quantity",
+            "desired_at",
+            "sent_quantity",
+            "sent_at",
+            "acked_quantity",
+            "acked_at",
+            "is_due",
+            "attempts",
+            "last_error",
+        )
+        read_only_fields = fields
+
+    def get_is_due(self, published: PublishedStock) -> bool:
+        return published.desired_version > published.acked_version
+
+
+class SellableOut(serializers.Serializer[Any]):
+    """The units that a shop may sell of a SKU at this moment."""
+
+    sku = serializers.CharField()
+    shop = serializers.CharField()
+    sellable = serializers.IntegerField()
+
+
+class SellableListOut(serializers.Serializer[Any]):
+    results = SellableOut(many=True)
+
+
+class QuestionIn(StrictSerializer):
+    sku = Code(max_length=64)
+    shop = Code(max_length=32)
+    quantity = Whole(min_value=1, max_value=UNITS_MAX, default=1)
+
+
+class AvailabilityIn(StrictSerializer):
+    items = many(QuestionIn, at_most=QUESTIONS_MAX)
+
+
+class FreeAtOut(serializers.Serializer[Any]):
+    """Units of good stock that lie free at a location from which the shop is served."""
+
+    location = serializers.CharField()
+    free = serializers.IntegerField()
+
+
+class AvailabilityOut(serializers.Serializer[Any]):
+    """`is_available`: an order for this quantity alone would be promised all of it at this moment."""
+
+    sku = serializers.CharField()
+    shop = serializers.CharField()
+    quantity = serializers.IntegerField()
+    sellable = serializers.IntegerField()
+    is_available = serializers.BooleanField()
+    locations = FreeAtOut(many=True)
+
+
+class AvailabilityListOut(serializers.Serializer[Any]):
+    results = AvailabilityOut(many=True)
+
+
+class PlaceIn(StrictSerializer):
+    """Which stock: a SKU at a location, of a grade and an owner."""
+
+    location = Code(max_length=32)
+    sku = Code(max_length=64)
+    grade = serializers.ChoiceField(choices=Grade.choices, default=Grade.GOOD.value)
+    owner = Code(max_length=32, default="own")
+
+
+class ReceiptLineIn(PlaceIn):
+    quantity = Whole(min_value=1, max_value=UNITS_MAX)
+
+
+class CountLineIn(PlaceIn):
+    counted = Whole(min_value=0, max_value=UNITS_MAX)
+
+
+class AdjustmentLineIn(PlaceIn):
+    quantity = Whole(min_value=-UNITS_MAX, max_value=UNITS_MAX, help_text=_("More or less; never 0."))
+
+
+class DocumentIn(StrictSerializer):
+    """`number`: the document's own number at the sender. The same number books once, for ever."""
+
+    number = Code(max_length=100)
+    reason = Text(max_length=200, default="", allow_blank=True)
+
+
+class ReceiptIn(DocumentIn):
+    lines = many(ReceiptLineIn, at_most=LINES_MAX)
+
+
+class CountIn(DocumentIn):
+    lines = many(CountLineIn, at_most=LINES_MAX)
+
+
+class AdjustmentIn(DocumentIn):
+    lines = many(AdjustmentLineIn, at_most=LINES_MAX)
+
+
+class BookedOut(serializers.Serializer[Any]):
+    """`unchanged`: the number was booked before, with the same content."""
+
+    number = serializers.CharField()
+    result = serializers.ChoiceField(choices=["booked", "unchanged"])

@@ -1,0 +1,143 @@
+"""Input read strictly: what is not exactly what was asked for is refused, never bent into shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
+FRACTION = Decimal("0.0001")
+YEARS = range(2000, 2101)
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """An object with these fields and no other."""
+
+    default_error_messages = {"unknown": _("There is no such field.")}
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, Mapping):
+            unknown = [name for name in data if name not in self.fields]
+            if unknown:
+                raise ValidationError({name: [self.error_messages["unknown"]] for name in unknown})
+        return super().to_internal_value(data)  # type: ignore[no-any-return]
+
+
+def many(kind: Callable[..., StrictSerializer], *, at_most: int) -> Any:
+    """A list of one or more of these objects."""
+    return kind(many=True, allow_empty=False, max_length=at_most)
+
+
+class Text(serializers.CharField):
+    """A string, kept as it is."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(data)
+
+
+class Code(Text):
+    """A name for machines: visible characters without spaces around them."""
+
+    default_error_messages = {"unprintable": _("Only visible characters, and no spaces around them.")}
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if not text.isprintable() or text != text.strip():
+            self.fail("unprintable")
+        return text
+
+
+class Whole(serializers.IntegerField):
+    """A JSON integer: no string, no fraction, no boolean."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        return int(data)
+
+
+class YesNo(serializers.BooleanField):
+    """A JSON boolean and nothing that merely looks like one."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return bool(data)
+
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,4})?$"},
+            {"type": "number", "minimum": 0, "maximum": 999_999_999_999},
+        ],
+        "example": "19.90",
+    }
+)
+class Amount(serializers.Field[Decimal, Any, str, Any]):
+    """Money in major units, not negative, with at most four decimals; `"19.90"` and `19.9` are the same."""
+
+    default_error_messages = {
+        "invalid": _(
+            "An amount such as “19.90”: not negative, at most 12 digits before the point and 4 after."
+        )
+    }
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if isinstance(data, bool) or not isinstance(data, str | int | Decimal):
+            self.fail("invalid")
+        if isinstance(data, Decimal):
+            # Before it is written out: 1e999999999 is short only as long as nobody does.
+            if not -20 <= data.adjusted() < 12:
+                self.fail("invalid")
+            data = f"{data.normalize():f}"
+        if not AMOUNT.fullmatch(str(data)[:40]):
+            self.fail("invalid")
+        return Decimal(data).quantize(FRACTION)
+
+    def to_representation(self, value: Any) -> str:
+        return f"{value:f}"
+
+
+class Moment(serializers.DateTimeField):
+    """ISO 8601 with its zone; stored in UTC."""
+
+    default_error_messages = {
+        "invalid": _("A moment such as “2026-05-04T12:00:00+08:00”, with its zone, from 2000 to 2100.")
+    }
+
+    def to_internal_value(self, value: Any) -> datetime:
+        moment = None
+        if isinstance(value, str) and "T" in value:
+            try:
+                moment = datetime.fromisoformat(value)
+            except ValueError:
+                moment = None
+        if moment is None or moment.tzinfo is None or moment.year not in YEARS:
+            self.fail("invalid")
+        return moment.astimezone(UTC)
+
+
+class StrictObject(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """How the schema says that unknown fields are refused."""
+
+    target_class = StrictSerializer
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        return {**schema, "additionalProperties": False}

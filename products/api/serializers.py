@@ -1,0 +1,106 @@
+"""Products, shops and listings as the API shows them."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from products.models import Brand, Category, Listing, Shop, Sku, Spu
+
+
+class BrandOut(serializers.ModelSerializer[Brand]):
+    class Meta:
+        model = Brand
+        fields = ("code", "name", "is_active")
+        read_only_fields = fields
+
+
+class CategoryOut(serializers.ModelSerializer[Category]):
+    parent = serializers.CharField(  # type: ignore[assignment]
+        source="parent.code", default=None, read_only=True, allow_null=True
+    )
+
+    class Meta:
+        model = Category
+        fields = ("code", "name", "parent", "path")
+        read_only_fields = fields
+
+
+class SpuOut(serializers.ModelSerializer[Spu]):
+    brand = serializers.CharField(source="brand.code", read_only=True)
+    category = serializers.CharField(source="category.code", default=None, read_only=True, allow_null=True)
+
+    class Meta:
+        model = Spu
+        fields = ("code", "name", "brand", "category", "created_at")
+        read_only_fields = fields
+
+
+class SkuOut(serializers.ModelSerializer[Sku]):
+    spu = serializers.CharField(source="spu.code", read_only=True)
+    brand = serializers.CharField(source="spu.brand.code", read_only=True)
+    category = serializers.CharField(
+        source="spu.category.code", default=None, read_only=True, allow_null=True
+    )
+    barcodes = serializers.SerializerMethodField()
+    attributes = serializers.DictField(read_only=True)
+
+    class Meta:
+        model = Sku
+        fields = (
+            "code",
+            "name",
+            "spu",
+            "brand",
+            "category",
+            "barcodes",
+            "attributes",
+            "list_price",
+            "currency",
+            "weight_grams",
+            "is_active",
+            "created_at",
+        )
+        read_only_fields = fields
+
+    def get_barcodes(self, sku: Sku) -> list[str]:
+        return sorted(barcode.code for barcode in sku.barcodes.all())
+
+
+class ShopOut(serializers.ModelSerializer[Shop]):
+    brand = serializers.CharField(source="brand.code", default=None, read_only=True, allow_null=True)
+
+    class Meta:
+        model = Shop
+        fields = (
+            "code",
+            "name",
+            "channel",
+            "brand",
+            "currency",
+            "order_policy",
+            "fulfilled_by",
+            "is_active",
+        )
+        read_only_fields = fields
+
+
+class ListingOut(serializers.ModelSerializer[Listing]):
+    shop = serializers.CharField(source="shop.code", read_only=True)
+    sku = serializers.CharField(source="sku.code", read_only=True)
+    currency = serializers.CharField(source="shop.currency", read_only=True)
+
+    class Meta:
+        model = Listing
+        fields = (
+            "id",
+            "shop",
+            "sku",
+            "outer_item_id",
+            "outer_sku_id",
+            "title",
+            "price",
+            "currency",
+            "state",
+            "created_at",
+        )
+        read_only_fields = fields

@@ -1,0 +1,17 @@
+"""Addresses under /api/v1/."""
+
+from __future__ import annotations
+
+from rest_framework.routers import SimpleRouter
+
+from products.api import views
+
+router = SimpleRouter(trailing_slash=False)
+router.register("brands", views.BrandView, "brand")
+router.register("categories", views.CategoryView, "category")
+router.register("spus", views.SpuView, "spu")
+router.register("skus", views.SkuView, "sku")
+router.register("shops", views.ShopView, "shop")
+router.register("listings", views.ListingView, "listing")
+
+urlpatterns = router.urls

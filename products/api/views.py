@@ -1,0 +1,98 @@
+"""Read the product master, the shops and what they list."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+
+from omni.kernel.api.views import ReadingView
+from products.api import filters, serializers
+from products.api.scope import api_scope, in_shops, visible_skus
+from products.models import Brand, Category, Listing, Shop, Sku, Spu
+
+SCOPES = {"read": "products:read"}
+
+
+class BrandView(ReadingView):
+    """Brands."""
+
+    scopes = SCOPES
+    staff_permission = "products.view_brand"
+    serializer_class = serializers.BrandOut
+    filterset_class = filters.BrandFilter
+    lookup_field = "code"
+    queryset = Brand.objects.all()
+
+    def get_queryset(self) -> QuerySet[Brand]:
+        scope = api_scope(self.request)
+        return Brand.objects.filter(Q() if scope.is_everything else Q(pk__in=scope.brand_ids))
+
+
+class CategoryView(ReadingView):
+    """The category tree; it is the same for everybody."""
+
+    scopes = SCOPES
+    staff_permission = "products.view_category"
+    serializer_class = serializers.CategoryOut
+    filterset_class = filters.CategoryFilter
+    lookup_field = "code"
+    queryset = Category.objects.select_related("parent")
+
+
+class SpuView(ReadingView):
+    """Products as customers see them."""
+
+    scopes = SCOPES
+    staff_permission = "products.view_spu"
+    serializer_class = serializers.SpuOut
+    filterset_class = filters.SpuFilter
+    lookup_field = "code"
+    queryset = Spu.objects.select_related("brand", "category")
+
+    def get_queryset(self) -> QuerySet[Spu]:
+        scope = api_scope(self.request)
+        if scope.is_everything:
+            return self.queryset
+        listed = Listing.objects.filter(shop__in=scope.shop_ids).values("sku__spu")
+        return self.queryset.filter(Q(brand__in=scope.brand_ids) | Q(pk__in=listed))
+
+
+class SkuView(ReadingView):
+    """SKUs, with their barcodes."""
+
+    scopes = SCOPES
+    staff_permission = "products.view_sku"
+    serializer_class = serializers.SkuOut
+    filterset_class = filters.SkuFilter
+    lookup_field = "code"
+    queryset = Sku.objects.select_related("spu__brand", "spu__category").prefetch_related("barcodes")
+
+    def get_queryset(self) -> QuerySet[Sku]:
+        return self.queryset.filter(visible_skus(self.request))
+
+
+class ShopView(ReadingView):
+    """Shops: store accounts on channels."""
+
+    scopes = SCOPES
+    staff_permission = "products.view_shop"
+    serializer_class = serializers.ShopOut
+    filterset_class = filters.ShopFilter
+    lookup_field = "code"
+    queryset = Shop.objects.select_related("brand")
+
+    def get_queryset(self) -> QuerySet[Shop]:
+        return self.queryset.filter(in_shops(self.request, "pk"))
+
+
+class ListingView(ReadingView):
+    """What each shop offers, and which SKU it is."""
+
+    scopes = SCOPES
+    staff_permission = "products.view_listing"
+    serializer_class = serializers.ListingOut
+    filterset_class = filters.ListingFilter
+    lookup_value_regex = "[0-9]{1,18}"
+    queryset = Listing.objects.select_related("shop", "sku")
+
+    def get_queryset(self) -> QuerySet[Listing]:
+        return self.queryset.filter(in_shops(self.request))
