@@ -1,0 +1,185 @@
+"""A channel and a warehouse that keep their own books and do on request what real ones do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from integrations.contract import (
+    BadPayload,
+    Capabilities,
+    ChannelRejected,
+    ChannelUnavailable,
+    DeliveryOrder,
+    DispatchLine,
+    LineResult,
+    PriceLine,
+    StockLine,
+    WarehouseAnswer,
+    WarehouseStock,
+)
+from orders.draft import OrderDraft, RefundDraft
+
+AWAY = ChannelUnavailable("the gateway answered 502")
+LOST = ChannelUnavailable("no answer", is_unknown_outcome=True)
+EXPIRED = ChannelRejected("session expired", code="27", is_auth=True)
+
+Hook = Callable[[], object]
+
+
+@dataclass
+class Market:
+    """A channel. It is its own factory, so that it can stand in the registry."""
+
+    capabilities: Capabilities = field(
+        default_factory=lambda: Capabilities(
+            honesty="C",
+            pull_window_max=timedelta(days=1),
+            pull_lag=timedelta(seconds=60),
+            pull_overlap=timedelta(minutes=10),
+            stock_basis="sellable",
+            stock_batch_max=20,
+            partial_ship=True,
+            refunds=True,
+        )
+    )
+    orders: list[OrderDraft | BadPayload] = field(default_factory=list)
+    refunds: list[RefundDraft | BadPayload] = field(default_factory=list)
+    hidden: list[OrderDraft] = field(default_factory=list)  # not in the change feed, but there
+    page_size: int = 2
+    fails: dict[str, Exception] = field(default_factory=dict)  # by call; or `page 2`
+    refused: dict[str, LineResult] = field(default_factory=dict)  # by SKU code or outer order id
+    during: dict[str, Hook] = field(default_factory=dict)  # what happens while a call is under way
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+    shelf: dict[str, int] = field(default_factory=dict)  # SKU code → the number that the channel shows
+    told: list[tuple[str, int]] = field(default_factory=list)
+    parcels: list[DispatchLine] = field(default_factory=list)
+
+    def __call__(self, **_: Any) -> Market:
+        return self
+
+    def pull_orders(self, *, since: datetime, until: datetime) -> Iterator[list[OrderDraft | BadPayload]]:
+        self._call("pull_orders", (since, until))
+        found = [order for order in self.orders if self._is_within(order, since, until)]
+        yield from self._pages(found)
+
+    def read_orders(self, *, outer_ids: Sequence[str]) -> list[OrderDraft | BadPayload]:
+        self._call("read_orders", list(outer_ids))
+        return [order for order in [*self.orders, *self.hidden] if order.outer_id in outer_ids]
+
+    def list_order_ids(self, *, since: datetime, until: datetime) -> Iterator[list[str]]:
+        self._call("list_order_ids", (since, until))
+        for order in [*self.orders, *self.hidden]:
+            if isinstance(order, OrderDraft) and since <= order.placed_at <= until:
+                yield [order.outer_id]
+
+    def pull_refunds(self, *, since: datetime, until: datetime) -> Iterator[list[RefundDraft | BadPayload]]:
+        self._call("pull_refunds", (since, until))
+        yield from self._pages(self.refunds)
+
+    def push_stock(self, *, lines: Sequence[StockLine]) -> list[LineResult]:
+        results = []
+        for line in lines:
+            refusal = self.refused.get(line.sku_code)
+            if refusal is None:
+                self.shelf[line.sku_code] = line.quantity
+                self.told.append((line.sku_code, line.quantity))
+            results.append(self._result(line.key, refusal))
+        self._call("push_stock", [line.sku_code for line in lines])  # fails after it took effect
+        return results
+
+    def push_prices(self, *, lines: Sequence[PriceLine]) -> list[LineResult]:
+        raise NotImplementedError
+
+    def push_dispatch(self, *, lines: Sequence[DispatchLine]) -> list[LineResult]:
+        results = []
+        for line in lines:
+            refusal = self.refused.get(line.outer_id)
+            if refusal is None:
+                self.parcels.append(line)
+            results.append(self._result(line.key, refusal))
+        self._call("push_dispatch", [line.outer_id for line in lines])
+        return results
+
+    def _call(self, name: str, content: Any) -> None:
+        self.calls.append((name, content))
+        if hook := self.during.pop(name, None):
+            hook()
+        if name in self.fails:
+            raise self.fails[name]
+
+    def _pages(self, found: Sequence[Any]) -> Iterator[list[Any]]:
+        for number, start in enumerate(range(0, len(found), self.page_size), 1):
+            if hook := self.during.pop(f"page {number}", None):
+                hook()
+            if f"page {number}" in self.fails:
+                raise self.fails[f"page {number}"]
+            yield list(found[start : start + self.page_size])
+
+    @staticmethod
+    def _is_within(order: OrderDraft | BadPayload, since: datetime, until: datetime) -> bool:
+        return isinstance(order, BadPayload) or since <= order.outer_modified_at <= until
+
+    @staticmethod
+    def _result(key: int, refusal: LineResult | None) -> LineResult:
+        if refusal is None:
+            return LineResult(key, ok=True)
+        return LineResult(key, False, refusal.code, refusal.detail, refusal.is_final, refusal.retry_seconds)
+
+    def named(self, name: str) -> list[Any]:
+        """What was asked in the calls of that name."""
+        return [content for called, content in self.calls if called == name]
+
+
+@dataclass
+class Depot:
+    """A warehouse. `takes_effect`: whether a create that fails has been done all the same."""
+
+    fails: dict[str, Exception] = field(default_factory=dict)
+    takes_effect: bool = False
+    refusal: str = ""
+    cancels: WarehouseAnswer | None = None
+    created: list[DeliveryOrder] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, **_: Any) -> Depot:
+        return self
+
+    def create_delivery(self, *, order: DeliveryOrder) -> WarehouseAnswer:
+        with self._lock:
+            self.calls.append(f"create {order.number}")
+            if "create" in self.fails and not self.takes_effect:
+                raise self.fails["create"]
+            if self.refusal:
+                return WarehouseAnswer(order.number, ok=False, code="S001", detail=self.refusal)
+            self.created.append(order)
+            if "create" in self.fails:
+                raise self.fails["create"]
+            return WarehouseAnswer(order.number, ok=True, outer_id=f"W-{order.number}")
+
+    def find_delivery(self, *, number: str) -> WarehouseAnswer | None:
+        with self._lock:
+            self.calls.append(f"find {number}")
+            if "find" in self.fails:
+                raise self.fails["find"]
+            if number in {order.number for order in self.created}:
+                return WarehouseAnswer(number, ok=True, outer_id=f"W-{number}")
+            return None
+
+    def cancel_delivery(
+        self, *, number: str, warehouse_code: str, owner_code: str, reason: str
+    ) -> WarehouseAnswer:
+        with self._lock:
+            self.calls.append(f"cancel {number}")
+            if "cancel" in self.fails:
+                raise self.fails["cancel"]
+            return self.cancels or WarehouseAnswer(number, ok=True)
+
+    def read_stock(
+        self, *, warehouse_code: str, owner_code: str, sku_codes: Sequence[str]
+    ) -> list[WarehouseStock]:
+        raise NotImplementedError
