@@ -1,0 +1,13 @@
+"""The benches of `manage.py bench`: each measures one hot path beside its raw limit (docs/performance.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tests.bench import capture
+from tests.bench.measure import Result
+from tests.bench.size import Size
+
+BENCHES: Mapping[str, Callable[[Size], list[Result]]] = {
+    "capture": capture.run,
+}
