@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from django.db import connection
 from django.utils.translation import gettext as _
 
 from inventory.reserve import Demand, Outcome, reserve_stock
 from omni.kernel.crypto import encrypt
 from omni.kernel.events import record_events
 from omni.kernel.numbers import document_number
-from omni.kernel.sql import execute, fetch_all
+from omni.kernel.sql import as_array, as_text_array, copy_rows, execute, fetch_all
 from omni.kernel.transactions import joins_transaction
 from orders.change import KnownOrder, apply_changes
 from orders.draft import ChannelState, LineDraft, LineRefund, OrderDraft
@@ -38,7 +37,7 @@ LINE_NAMESPACE = uuid.UUID("5b6f3a0e-6a55-4a0c-9d0c-2f3c1d1f7a11")
 KNOWN = """
     SELECT c.id, c.outer_id, c.outer_modified_at, c.content_hash, c.state, o.id, o.number, o.stage
     FROM orders_channelorder c LEFT JOIN orders_salesorder o ON o.channel_order_id = c.id
-    WHERE c.shop_id = %s AND c.outer_id = ANY(%s) ORDER BY c.id FOR NO KEY UPDATE OF c
+    WHERE c.shop_id = %s AND c.outer_id = ANY(%s::text[]) ORDER BY c.id FOR NO KEY UPDATE OF c
 """
 TAKE_ORDER_IDS = """
     SELECT nextval(pg_get_serial_sequence('orders_channelorder', 'id')),
@@ -62,15 +61,28 @@ INSERT_VERSIONS = """
         AS v(id, hash, modified, stale, payload)
     ON CONFLICT (channel_order_id, content_hash) DO NOTHING
 """
+# What follows a channel order that is ours alone by now cannot conflict.
+COPY_VERSIONS = """
+    COPY orders_channelorderversion
+        (channel_order_id, content_hash, outer_modified_at, is_stale, payload, source, received_at)
+    FROM STDIN (FORMAT BINARY)
+"""
+VERSION_TYPES = ("int8", "bytea", "timestamptz", "bool", "bytea", "text", "timestamptz")
 COPY_ORDERS = """
     COPY orders_salesorder (id, number, shop_id, channel_order_id, outer_id, stage, fulfilled_by, open_holds, currency,
         total_amount, freight_amount, discount_amount, buyer, buyer_message, seller_memo, receiver, receiver_mask,
-        province, city, district, placed_at, paid_at, ship_by, captured_at, stage_at) FROM STDIN
+        province, city, district, placed_at, paid_at, ship_by, captured_at, stage_at) FROM STDIN (FORMAT BINARY)
 """
+ORDER_TYPES = (
+    *("int8", "text", "int8", "int8", "text", "text", "text", "int2", "text"),
+    *("numeric", "numeric", "numeric", "text", "text", "text", "bytea", "text"),
+    *("text", "text", "text", "timestamptz", "timestamptz", "timestamptz", "timestamptz", "timestamptz"),
+)
 COPY_LINES = """
     COPY orders_salesorderline (order_id, line_key, outer_line_id, sku_id, title, quantity, unit_price, amount,
-        cancelled_quantity, shipped_quantity) FROM STDIN
+        cancelled_quantity, shipped_quantity) FROM STDIN (FORMAT BINARY)
 """
+LINE_TYPES = ("int8", "uuid", "text", "int8", "text", "int4", "numeric", "numeric", "int4", "int4")
 MARK_SHORT = """
     UPDATE orders_salesorderline l SET short_quantity = s.quantity
     FROM unnest(%s::uuid[], %s::int[]) AS s(key, quantity) WHERE l.line_key = s.key RETURNING l.order_id
@@ -174,7 +186,7 @@ def _take_sheets(
     """Store the new ones, change the known ones. A rival that inserts one first makes it a known one."""
     if not sheets:
         return
-    known = {row[1]: KnownOrder(*row) for row in fetch_all(KNOWN, [shop.pk, list(sheets)])}
+    known = {row[1]: KnownOrder(*row) for row in fetch_all(KNOWN, [shop.pk, as_text_array(sheets)])}
     new = [sheets[outer_id] for outer_id in sorted(sheets) if outer_id not in known]
     if refuses and new:
         new = _refuse_short(shop, new, results, at=at, by=by)
@@ -188,7 +200,7 @@ def _take_sheets(
         else:
             lost[sheet.draft.outer_id] = (position, sheet)
     if lost:
-        known |= {row[1]: KnownOrder(*row) for row in fetch_all(KNOWN, [shop.pk, list(lost)])}
+        known |= {row[1]: KnownOrder(*row) for row in fetch_all(KNOWN, [shop.pk, as_text_array(lost)])}
     changed = [(known[outer_id], *pair) for outer_id, pair in sheets.items() if outer_id in known]
     _update(shop, changed, results, at=at, by=by, source=source)
 
@@ -324,9 +336,9 @@ def _insert(
     sheets = [sheet for sheet in sheets if sheet.channel_order_id in ours]
     if not sheets:
         return set()
-    _insert_versions([(s.channel_order_id, s, False) for s in sheets], at=at, source=source)
-    _copy(COPY_ORDERS, (_order_row(shop, sheet, at) for sheet in sheets))
-    _copy(COPY_LINES, (row for sheet in sheets for row in _line_rows(shop, sheet)))
+    copy_rows(COPY_VERSIONS, VERSION_TYPES, (_version_row(sheet, at, source) for sheet in sheets))
+    copy_rows(COPY_ORDERS, ORDER_TYPES, (_order_row(shop, sheet, at) for sheet in sheets))
+    copy_rows(COPY_LINES, LINE_TYPES, (row for sheet in sheets for row in _line_rows(shop, sheet)))
     _insert_holds(sheets, at=at, by=by)
     close_taken(shop_id=shop.pk, outer_ids=[sheet.draft.outer_id for sheet in sheets], at=at, by=by)
     happenings = [_captured_happening(sheet, source) for sheet in sheets]
@@ -345,12 +357,12 @@ def _insert_channel_orders(shop: Shop, sheets: list[Sheet], at: datetime) -> lis
         [
             shop.pk,
             at,
-            [sheet.channel_order_id for sheet in sheets],
-            [sheet.draft.outer_id for sheet in sheets],
-            [sheet.draft.state.value for sheet in sheets],
-            [sheet.draft.raw_state[:64] for sheet in sheets],
-            [sheet.draft.outer_modified_at for sheet in sheets],
-            [sheet.hash for sheet in sheets],
+            as_array(sheet.channel_order_id for sheet in sheets),
+            as_text_array(sheet.draft.outer_id for sheet in sheets),
+            as_text_array(sheet.draft.state.value for sheet in sheets),
+            as_text_array(sheet.draft.raw_state[:64] for sheet in sheets),
+            as_text_array(sheet.draft.outer_modified_at.isoformat() for sheet in sheets),
+            as_text_array("\\x" + sheet.hash.hex() for sheet in sheets),
         ],
     )
 
@@ -370,11 +382,16 @@ def _insert_versions(rows: list[tuple[int, Sheet, bool]], *, at: datetime, sourc
     )
 
 
-def _copy(statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    """COPY is the cheapest way in for rows that cannot conflict (performance.md)."""
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row)
+def _version_row(sheet: Sheet, at: datetime, source: str) -> tuple[Any, ...]:
+    return (
+        sheet.channel_order_id,
+        sheet.hash,
+        sheet.draft.outer_modified_at,
+        False,
+        encrypt(sheet.text, purpose="orders.channel_order_version.payload"),
+        source,
+        at,
+    )
 
 
 def _order_row(shop: Shop, sheet: Sheet, at: datetime) -> tuple[Any, ...]:

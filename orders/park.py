@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from omni.kernel.crypto import encrypt_json
-from omni.kernel.sql import execute, fetch_all
+from omni.kernel.sql import as_text_array, execute, fetch_all
 from products.models import Shop
 
 PARK = """
@@ -29,7 +29,7 @@ CLOSE = """
 """
 CLOSE_TAKEN = """
     UPDATE orders_parkedorder SET state = 'taken', closed_at = %s, closed_by = %s
-    WHERE shop_id = %s AND outer_id = ANY(%s) AND state = 'open'
+    WHERE shop_id = %s AND outer_id = ANY(%s::text[]) AND state = 'open'
 """
 
 
@@ -79,4 +79,4 @@ def dismiss_parked(*, parked_ids: Sequence[int], note: str, at: datetime, by: st
 
 def close_taken(*, shop_id: int, outer_ids: Sequence[str], at: datetime, by: str) -> None:
     """An order that has been taken is not parked any more, whatever content it was parked with."""
-    execute(CLOSE_TAKEN, [at, by, shop_id, list(outer_ids)])
+    execute(CLOSE_TAKEN, [at, by, shop_id, as_text_array(outer_ids)])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 
 from omni.kernel.crypto import encrypt_json
 from orders.draft import Receiver
 
+FIELDS = tuple(field.name for field in fields(Receiver))
+
 
 def encrypt_receiver(to: Receiver) -> bytes:
     """The stored form of `SalesOrder.receiver`."""
-    return encrypt_json(asdict(to), purpose="orders.sales_order.receiver")
+    # All flat texts: `asdict` would copy each of them deeply, for four times the price.
+    return encrypt_json({name: getattr(to, name) for name in FIELDS}, purpose="orders.sales_order.receiver")
 
 
 def mask_receiver(to: Receiver) -> str:

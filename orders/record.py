@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from omni.kernel.sql import execute
+from psycopg.types.json import Jsonb
+
+from omni.kernel.sql import copy_rows
 from orders.models import OrderEvent
 
 Side = OrderEvent.Side
 
-INSERT_EVENTS = """
-    INSERT INTO orders_orderevent (order_id, at, side, kind, by, detail)
-    SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::jsonb[])
-"""
+COPY_EVENTS = "COPY orders_orderevent (order_id, at, side, kind, by, detail) FROM STDIN (FORMAT BINARY)"
+EVENT_TYPES = ("int8", "timestamptz", "text", "text", "text", "jsonb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,8 @@ def record_happenings(*, happenings: Iterable[Happening], at: datetime, by: str)
     rows = list(happenings)
     if not rows:
         return
-    execute(
-        INSERT_EVENTS,
-        [
-            [row.order_id for row in rows],
-            [at] * len(rows),
-            [row.side for row in rows],
-            [row.kind for row in rows],
-            [by] * len(rows),
-            [json.dumps(row.detail, ensure_ascii=False) if row.detail else "{}" for row in rows],
-        ],
+    copy_rows(
+        COPY_EVENTS,
+        EVENT_TYPES,
+        ((row.order_id, at, str(row.side), row.kind, by, Jsonb(row.detail)) for row in rows),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from omni.kernel.sql import fetch_all
+from omni.kernel.sql import as_text_array, fetch_all
 from orders.draft import LineDraft, OrderDraft
 
 BY_LISTING = """
@@ -12,7 +12,7 @@ BY_LISTING = """
     JOIN unnest(%s::text[], %s::text[]) AS w(item, sku) ON l.outer_item_id = w.item AND l.outer_sku_id = w.sku
     WHERE l.shop_id = %s
 """
-BY_CODE = "SELECT code, id FROM products_sku WHERE code = ANY(%s)"
+BY_CODE = "SELECT code, id FROM products_sku WHERE code = ANY(%s::text[])"
 
 
 class SkuFinder:
@@ -24,14 +24,14 @@ class SkuFinder:
         self._by_listing: dict[tuple[str, str], int] = {}
         if outer:
             items, skus = zip(*outer, strict=True)
-            rows = fetch_all(BY_LISTING, [list(items), list(skus), shop_id])
+            rows = fetch_all(BY_LISTING, [as_text_array(items), as_text_array(skus), shop_id])
             self._by_listing = {(item, sku): ident for item, sku, ident in rows}
         codes = {
             line.sku_code
             for line in lines
             if line.sku_code and (line.outer_item_id, line.outer_sku_id) not in self._by_listing
         }
-        self._by_code: dict[str, int] = dict(fetch_all(BY_CODE, [list(codes)])) if codes else {}
+        self._by_code: dict[str, int] = dict(fetch_all(BY_CODE, [as_text_array(codes)])) if codes else {}
 
     def find(self, line: LineDraft) -> int | None:
         """The SKU's id, or None: nobody has said yet which SKU this is."""

@@ -45,14 +45,10 @@ def run(size: Size) -> list[Result]:
             seeds = [(repeat + 1) * 100 + workers * 10 + worker for worker in range(workers)]
             runs.append(run_together(capture_batches, [{**common, "seed": seed} for seed in seeds]))
     statements = count_statements(goods.shop_ids[0], goods.sku_ids)
-    return [_raw_result(baseline), *(_result(workers, runs, baseline) for workers, runs in ours.items())] + [
-        Result(
-            "statements per batch of 200",
-            statements,
-            "statements",
-            target="≤ 25",
-            ok=statements <= 25,
-        )
+    return [
+        _raw_result(baseline),
+        *(_result(workers, runs, baseline) for workers, runs in ours.items()),
+        Result("statements per batch of 200", statements, "statements", target="≤ 25", ok=statements <= 25),
     ]
 
 

@@ -88,7 +88,8 @@ def run_together(work: Work, arguments: Sequence[dict[str, Any]]) -> Run:
 
 
 def _enter(barrier: Any) -> None:
-    global _barrier  # noqa: PLW0603 - the one thing that a process of the pool is given at its birth
+    # the one thing that a process of the pool is given at its birth
+    global _barrier
     _barrier = barrier
     import django
 
@@ -139,7 +140,7 @@ def rounded(value: Any) -> Any:
 def machine(conninfo: str) -> dict[str, Any]:
     """What has to be known of the machine to judge the figures."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        settings = dict(
+        settings: dict[str, str] = dict(
             connection.execute(
                 "SELECT name, setting FROM pg_settings WHERE name IN"
                 " ('server_version', 'fsync', 'synchronous_commit', 'shared_buffers', 'full_page_writes')"
