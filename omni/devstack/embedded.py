@@ -47,6 +47,11 @@ class Place:
         """Written by the keeper once the server answers; says where."""
         return self.folder / "ready.json"
 
+    @property
+    def prepared(self) -> Path:
+        """Says which code has prepared the data; gone with the data."""
+        return self.folder / "prepared"
+
     def lock(self, name: str) -> Lock:
         """`users` (shared by all who use the server), `start`, `keeper`, or `server` (held by the server itself)."""
         return Lock(self.folder / f"{name}.lock")

@@ -82,6 +82,7 @@ class Postgres:
             return
         if self.disguise.user is not None:
             self._hand_over(self.disguise.user)
+        self.place.prepared.unlink(missing_ok=True)
         draft = self.place.folder / "draft"
         shutil.rmtree(draft, ignore_errors=True)
         # C.UTF-8 and not C: with C, pg_trgm finds no trigram in Chinese, and a search silently finds nothing.

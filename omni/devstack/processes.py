@@ -21,6 +21,8 @@ class Program:
     argv: tuple[str, ...]
     stops: int
     grace_seconds: int = 15
+    # On a small machine starting costs more than running: the pages come first, what works unseen a moment later.
+    behind_web: bool = False
     needs: tuple[str, ...] = ()  # patterns of files without which the program is left out
 
 
@@ -57,6 +59,7 @@ def programs(setting: Setting) -> list[Program]:
         "beat",
         (*_celery(python), "beat", "-l", "WARNING", "--pidfile="),
         stops=2,
+        behind_web=True,
     )
     found = [
         _sandbox("top", setting, offset=1),
@@ -91,6 +94,7 @@ def _worker(name: str, queues: Iterable[str], python: str) -> Program:
             *("-Q", ",".join(queues), "-c", "2", "-O", "fair", "--without-gossip", "--without-mingle"),
         ),
         stops=3,
+        behind_web=True,
         grace_seconds=45,  # longer than the worker's own soft shutdown, so that running tasks end or are handed back
     )
 

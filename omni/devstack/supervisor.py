@@ -108,6 +108,7 @@ class Supervisor:
     ) -> None:
         self.say = say
         self.signals = 0
+        self.on_signal: Callable[[], None] | None = None  # what else has to end when a signal comes
         self.children = [
             Child(program, colour=COLOURS[n % len(COLOURS)], environ=environ, locks=locks)
             for n, program in enumerate(programs)
@@ -120,10 +121,19 @@ class Supervisor:
 
     def _count(self, *_: object) -> None:
         self.signals += 1
+        if self.on_signal:
+            self.on_signal()
 
-    def start(self) -> None:
+    def start(self, *, behind_web: bool = False) -> None:
+        """Start the programs that come first, or those that start when the web answers."""
         for child in self.children:
-            child.start()
+            if child.program.behind_web == behind_web:
+                child.start()
+
+    def watch(self) -> None:
+        """Start again what has died."""
+        for child in self.children:
+            child.watch(self.say)
 
     def run(self, ground_is_firm: Callable[[], str | None]) -> int:
         """Watch until a signal comes (0), or until `ground_is_firm` names what broke (1)."""
@@ -131,8 +141,7 @@ class Supervisor:
             if broken := ground_is_firm():
                 self.say(f"{broken} ended by itself; stopping everything")
                 return 1
-            for child in self.children:
-                child.watch(self.say)
+            self.watch()
             time.sleep(0.2)
         return 0
 

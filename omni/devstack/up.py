@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from omni.devstack.embedded import (
@@ -79,12 +81,18 @@ def _run_programs(folder: Path, port: int, leases: list[Lease]) -> int:
         say=say,
     )
     supervisor.listen()
-    if _prepare(supervisor) != 0:
-        return 1
+    words = _prepare(
+        next((lease.place for lease in leases if lease.place.folder.name == "postgres"), None), supervisor
+    )
+    if words is None:
+        return 0 if supervisor.signals else 1
     try:
         supervisor.start()
-        if _wait_for_web(port, supervisor):
-            _print_addresses(port, supervisor)
+        if _wait_for(lambda: is_alive(port, host="localhost"), supervisor, seconds_max=WEB_SECONDS_MAX):
+            _print_addresses(port, supervisor, words)
+        elif not supervisor.signals:
+            say(f"the web server does not answer after {WEB_SECONDS_MAX} s; its lines above say why")
+        supervisor.start(behind_web=True)
         return supervisor.run(lambda: _broken(leases))
     finally:
         supervisor.stop()
@@ -138,40 +146,73 @@ def reset() -> int:
     return 0
 
 
-def _prepare(supervisor: Supervisor) -> int:
-    """Bring the schema and the demo data up to date, in one process apart that a signal ends."""
+def _prepare(place: Place | None, supervisor: Supervisor) -> str | None:
+    """Bring schema, translations and demo data up to date, and return what people should know of them (the logins).
+
+    Data of our own that this very code has prepared before is left as it is. None: it failed, or a signal came.
+    """
+    digest = _code_digest()
+    if place is not None:
+        # Missing, or cut short by a crash: either way the preparation runs, and does no harm twice.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            done = json.loads(place.prepared.read_text())
+            if done["digest"] == digest:
+                return str(done["words"])
     process = subprocess.Popen(
         [sys.executable, "-m", "omni.devstack.prepare"],
         cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         start_new_session=True,
         preexec_fn=die_with_parent(signal.SIGTERM),
     )
-    while process.poll() is None:
-        if supervisor.signals:
-            process.terminate()
+    supervisor.on_signal = process.terminate
+    words = process.communicate()[0].strip()
+    supervisor.on_signal = None
+    if process.returncode:
+        say(
+            "stopped while preparing the database"
+            if supervisor.signals
+            else f"no database to work with:\n{words}"
+        )
+        return None
+    if place is not None:
+        # What is shown once must not lie about in a file.
+        lasting = "\n".join(line for line in words.splitlines() if "once" not in line)
+        place.prepared.write_text(json.dumps({"digest": digest, "words": lasting}))
+    return words
+
+
+def _code_digest() -> str:
+    """A digest of the code, the translations and the packages: of all that can change what the preparation does."""
+    digest = hashlib.sha256((PROJECT / "requirements.txt").read_bytes())
+    rooms = sorted(path.parent for path in PROJECT.glob("*/apps.py"))
+    for path in (
+        path for room in rooms for suffix in ("py", "po") for path in sorted(room.rglob(f"*.{suffix}"))
+    ):
+        digest.update(str(path.relative_to(PROJECT)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _wait_for(holds: Callable[[], bool], supervisor: Supervisor, *, seconds_max: float) -> bool:
+    since = time.monotonic()
+    while not holds():
+        if supervisor.signals or time.monotonic() - since > seconds_max:
+            return False
+        supervisor.watch()
         time.sleep(0.05)
-    if process.returncode and not supervisor.signals:
-        say("the database could not be prepared; the reason stands above")
-    return process.returncode
+    return True
 
 
-def _wait_for_web(port: int, supervisor: Supervisor) -> bool:
-    deadline = time.monotonic() + WEB_SECONDS_MAX
-    while not supervisor.signals and time.monotonic() < deadline:
-        if is_alive(port, host="localhost"):
-            return True
-        time.sleep(0.1)
-    if not supervisor.signals:
-        say(f"the web server does not answer /livez after {WEB_SECONDS_MAX} s; its lines above say why")
-    return False
-
-
-def _print_addresses(port: int, supervisor: Supervisor) -> None:
+def _print_addresses(port: int, supervisor: Supervisor, words: str) -> None:
     base = f"http://127.0.0.1:{port}"
     say(f"ready: {base}/  admin {base}/admin/  API {base}/api/docs/")
     for child in supervisor.children:
         if child.program.name.startswith("sandbox-"):
             say(f"{child.program.name}: http://127.0.0.1:{child.program.argv[-1]}/")
+    for line in words.splitlines():
+        say(line)
     say("Ctrl-C stops everything in order")
 
 
