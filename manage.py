@@ -15,6 +15,7 @@ WITHOUT_SERVERS = {
     "collectstatic",
     "compilemessages",
     "diffsettings",
+    "drill",  # it starts a copy with servers of its own
     "help",
     "makemessages",
     "sandbox",

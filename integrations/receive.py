@@ -126,10 +126,9 @@ def take_inbound(*, limit: int, at: datetime) -> int:
 @transaction.atomic
 def retry_inbound(*, message_ids: Sequence[int], at: datetime, by: str) -> int:
     """Try failed call-backs again, after a person has mended the cause. Returns how many were failed."""
-    failed = InboundMessage.objects.select_for_update().filter(
-        pk__in=message_ids, state=InboundMessage.State.FAILED
-    )
-    for message in failed.order_by("pk"):
+    rows = InboundMessage.objects.filter(pk__in=message_ids, state=InboundMessage.State.FAILED)
+    failed = list(rows.order_by("pk").select_for_update())
+    for message in failed:
         message.state = InboundMessage.State.NEW
         message.attempts = 0
         message.not_before = message.received_at = at

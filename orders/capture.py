@@ -34,10 +34,15 @@ from products.models import Shop
 # Line keys are names, not numbers: the same line has the same key on every pull, retry and machine.
 LINE_NAMESPACE = uuid.UUID("5b6f3a0e-6a55-4a0c-9d0c-2f3c1d1f7a11")
 
-KNOWN = """
+KNOWN_IDS = "SELECT outer_id FROM orders_channelorder WHERE shop_id = %s AND outer_id = ANY(%s::text[])"
+LOCK_KNOWN = """
     SELECT c.id, c.outer_id, c.outer_modified_at, c.content_hash, c.state, o.id, o.number, o.stage
     FROM orders_channelorder c LEFT JOIN orders_salesorder o ON o.channel_order_id = c.id
     WHERE c.shop_id = %s AND c.outer_id = ANY(%s::text[]) ORDER BY c.id FOR NO KEY UPDATE OF c
+"""
+HEARD = """
+    SELECT v.channel_order_id FROM orders_channelorderversion v
+    JOIN unnest(%s::bigint[], %s::bytea[]) AS w(id, hash) ON v.channel_order_id = w.id AND v.content_hash = w.hash
 """
 TAKE_ORDER_IDS = """
     SELECT nextval(pg_get_serial_sequence('orders_channelorder', 'id')),
@@ -130,7 +135,6 @@ class Sheet:
         return document_number("SO", self.order_id)
 
 
-@joins_transaction
 def capture_orders(
     *, shop: Shop, drafts: Sequence[OrderDraft], at: datetime, by: str, source: str
 ) -> list[Captured]:
@@ -164,45 +168,47 @@ def capture_orders(
         else:
             sheets[draft.outer_id] = (position, sheet)
 
-    if parked:
-        park_orders(shop=shop, parked=parked, at=at, by=by, source=source)
-    _take_sheets(shop, sheets, results, refuses=refuses, at=at, by=by, source=source)
+    rest = _take_new(shop, sheets, parked, results, refuses=refuses, at=at, by=by, source=source)
+    # A transaction of its own: new orders lock stock last, and changes lock orders first.
+    if rest:
+        _update(shop, rest, results, at=at, by=by, source=source)
     # The same order twice in one call: the second is a later version of the first.
     for position, draft in repeats:
         results[position] = capture_orders(shop=shop, drafts=[draft], at=at, by=by, source=source)[0]
     return [results[position] for position in range(len(drafts))]
 
 
-def _take_sheets(
+@joins_transaction
+def _take_new(
     shop: Shop,
     sheets: dict[str, tuple[int, Sheet]],
+    parked: list[Parked],
     results: dict[int, Captured],
     *,
     refuses: bool,
     at: datetime,
     by: str,
     source: str,
-) -> None:
-    """Store the new ones, change the known ones. A rival that inserts one first makes it a known one."""
+) -> dict[str, tuple[int, Sheet]]:
+    """Store the orders that nobody has stored yet; return the others, those of a rival who was faster among them."""
+    if parked:
+        park_orders(shop=shop, parked=parked, at=at, by=by, source=source)
     if not sheets:
-        return
-    known = {row[1]: KnownOrder(*row) for row in fetch_all(KNOWN, [shop.pk, as_text_array(sheets)])}
+        return {}
+    known = {row[0] for row in fetch_all(KNOWN_IDS, [shop.pk, as_text_array(sheets)])}
     new = [sheets[outer_id] for outer_id in sorted(sheets) if outer_id not in known]
     if refuses and new:
         new = _refuse_short(shop, new, results, at=at, by=by)
     taken = _insert(
         shop, [sheet for _position, sheet in new], at=at, by=by, source=source, reserve=not refuses
     )
-    lost: dict[str, tuple[int, Sheet]] = {}
+    rest = {outer_id: sheets[outer_id] for outer_id in known}
     for position, sheet in new:
         if sheet.order_id in taken:
             results[position] = Captured(sheet.draft.outer_id, "new", sheet.order_id, sheet.number)
         else:
-            lost[sheet.draft.outer_id] = (position, sheet)
-    if lost:
-        known |= {row[1]: KnownOrder(*row) for row in fetch_all(KNOWN, [shop.pk, as_text_array(lost)])}
-    changed = [(known[outer_id], *pair) for outer_id, pair in sheets.items() if outer_id in known]
-    _update(shop, changed, results, at=at, by=by, source=source)
+            rest[sheet.draft.outer_id] = (position, sheet)
+    return rest
 
 
 def _prepare(
@@ -479,9 +485,10 @@ def _mark_short(sheets: list[Sheet], demands: list[Demand], outcomes: list[Outco
 # --- known orders -------------------------------------------------------------------------------------------------
 
 
+@joins_transaction
 def _update(
     shop: Shop,
-    changed: list[tuple[KnownOrder, int, Sheet]],
+    sheets: dict[str, tuple[int, Sheet]],
     results: dict[int, Captured],
     *,
     at: datetime,
@@ -489,13 +496,16 @@ def _update(
     source: str,
 ) -> None:
     """Keep every version; apply those that are newer than what is known."""
+    known_orders = [KnownOrder(*row) for row in fetch_all(LOCK_KNOWN, [shop.pk, as_text_array(sheets)])]
+    heard = _heard_before(known_orders, sheets)
     versions: list[tuple[int, Sheet, bool]] = []
     newer: list[tuple[KnownOrder, OrderDraft, list[int], bytes]] = []
-    for known, position, sheet in changed:
+    for known in known_orders:
+        position, sheet = sheets[known.outer_id]
         draft, result = sheet.draft, "changed"
         if bytes(known.content_hash) == sheet.hash:
             result = "unchanged"
-        elif draft.outer_modified_at < known.outer_modified_at:
+        elif draft.outer_modified_at < known.outer_modified_at or known.channel_order_id in heard:
             result = "stale"
             versions.append((known.channel_order_id, sheet, True))
         else:
@@ -506,3 +516,19 @@ def _update(
         _insert_versions(versions, at=at, source=source)
     if newer:
         apply_changes(shop=shop, changes=newer, at=at, by=by)
+
+
+def _heard_before(known_orders: list[KnownOrder], sheets: dict[str, tuple[int, Sheet]]) -> set[int]:
+    """Channel orders whose content, of the very second of the newest version, was heard before that version.
+
+    A platform's clock has whole seconds: what comes again with the same second is an echo of its replicas, not news.
+    """
+    ties = [
+        (known.channel_order_id, sheets[known.outer_id][1].hash)
+        for known in known_orders
+        if sheets[known.outer_id][1].draft.outer_modified_at == known.outer_modified_at
+    ]
+    if not ties:
+        return set()
+    idents, hashes = zip(*ties, strict=True)
+    return {row[0] for row in fetch_all(HEARD, [list(idents), list(hashes)])}

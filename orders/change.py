@@ -33,9 +33,6 @@ UPDATE_CHANNEL_ORDERS = """
         AS v(id, state, raw, modified, hash)
     WHERE c.id = v.id
 """
-PAID = frozenset(
-    {ChannelState.TO_SHIP, ChannelState.ON_HOLD, ChannelState.PARTIALLY_SHIPPED, ChannelState.UNKNOWN}
-)
 OVER = frozenset({Stage.SHIPPED, Stage.COMPLETED, Stage.CANCELLED})
 BEFORE_APPROVAL = frozenset({Stage.PENDING_PAYMENT, Stage.CAPTURED, Stage.IN_REVIEW})
 
@@ -121,10 +118,11 @@ def _plan_one(order: SalesOrder, draft: OrderDraft, skus: list[int], plan: Plan)
         plan.cancels += [LineCancel(line.pk) for line in order.lines.all()]
         return
     if order.stage == Stage.PENDING_PAYMENT:
-        if draft.state in PAID:
+        if draft.state != ChannelState.PENDING_PAYMENT:
             _write_texts(order, draft)
             plan.paid.append((order, draft))
             _plan_holds(order, draft, plan)
+            _plan_outside_shipment(order, draft, plan)
         return
     _plan_refunds(order, draft, plan)
     _plan_holds(order, draft, plan)

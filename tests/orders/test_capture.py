@@ -318,3 +318,24 @@ def test_the_number_of_statements_does_not_grow_with_the_batch(house: House) -> 
 
     assert counts[0] == counts[1]
     assert counts[1] <= 25
+
+
+def test_an_echo_of_the_same_second_does_not_bring_back_what_was_before(house: House) -> None:
+    draft = order_draft(line_draft(house.sku), payload={"memo": "a"}, seller_memo="a")
+    news = replace(draft, payload={"memo": "b"}, seller_memo="b")
+
+    results = [captured.result for captured in (*house.take(draft), *house.take(news), *house.take(draft))]
+
+    assert results == ["new", "changed", "stale"]
+    assert SalesOrder.objects.get().seller_memo == "b"
+
+
+def test_an_order_whose_payment_we_missed_is_not_shipped_a_second_time(house: House) -> None:
+    draft = order_draft(line_draft(house.sku), state=ChannelState.PENDING_PAYMENT, paid_at=None)
+    house.take(draft)
+
+    house.take(later(draft, state=ChannelState.SHIPPED, paid_at=NOON))
+
+    order = SalesOrder.objects.get()
+    assert order.stage == Stage.CAPTURED
+    assert [hold.kind for hold in order.holds.all()] == ["shipped_elsewhere"]
