@@ -91,6 +91,18 @@ POSTPONE = """
         AS v(id, version, detail, not_before)
     WHERE p.id = v.id AND p.sent_version = v.version AND p.acked_version < v.version
 """
+# Rows locked in key order, as everywhere.
+REPEAT = """
+    WITH due AS (
+        SELECT p.id FROM inventory_publishedstock p JOIN products_listing l ON l.id = p.listing_id
+        WHERE p.shop_id = %(shop)s AND l.sku_id = ANY(%(skus)s) ORDER BY p.id FOR NO KEY UPDATE OF p
+    )
+    UPDATE inventory_publishedstock p
+    SET desired_version = p.desired_version + 1, attempts = 0,
+        desired_at = CASE WHEN p.acked_version = p.desired_version THEN %(at)s ELSE p.desired_at END,
+        not_before = greatest(p.not_before, p.sent_at + %(interval)s)
+    FROM due WHERE p.id = due.id
+"""
 ATTEMPTS = "SELECT id, attempts FROM inventory_publishedstock WHERE id = ANY(%s)"
 
 
@@ -186,3 +198,14 @@ def _delay(answer: StockAnswer, attempts: int) -> timedelta:
     if answer.retry_seconds is not None:
         return timedelta(seconds=answer.retry_seconds)
     return timedelta(seconds=min(RETRY_SECONDS_MAX, 2**attempts))
+
+
+def repeat_publication(*, shop_id: int, sku_ids: Sequence[int], at: datetime) -> int:
+    """Tell a shop its numbers of these SKUs once more, although they are the same: the channel changed them itself.
+
+    A platform takes units off its shelf for an order that is never paid; here nothing was promised and nothing was
+    given back, so no number of ours has changed that would put them on the shelf again. In the caller's transaction.
+    """
+    if not sku_ids:
+        return 0
+    return execute(REPEAT, {"shop": shop_id, "skus": list(sku_ids), "at": at, "interval": PUSH_INTERVAL})

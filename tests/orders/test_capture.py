@@ -10,7 +10,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from inventory.models import Reservation, Shortage, StockPool
+from inventory.models import PublishedStock, Reservation, Shortage, StockPool
+from inventory.publish import plan_all_published_stock
 from omni.kernel.models import OutboxEvent
 from orders.draft import ChannelState, LineRefund, Receiver
 from orders.models import ChannelOrder, ChannelOrderVersion, OrderHold, ParkedOrder, SalesOrder
@@ -339,3 +340,21 @@ def test_an_order_whose_payment_we_missed_is_not_shipped_a_second_time(house: Ho
     order = SalesOrder.objects.get()
     assert order.stage == Stage.CAPTURED
     assert [hold.kind for hold in order.holds.all()] == ["shipped_elsewhere"]
+
+
+@pytest.mark.capability("V9")
+@pytest.mark.parametrize("was_known", [True, False])
+def test_an_order_that_was_never_paid_makes_us_tell_the_channel_its_number_again(
+    house: House, was_known: bool
+) -> None:
+    ListingFactory.create(shop=house.shop, sku=house.sku)
+    plan_all_published_stock(at=NOON)
+    draft = order_draft(line_draft(house.sku, 2), state=ChannelState.PENDING_PAYMENT, paid_at=None)
+    if was_known:
+        house.take(draft)
+    before = PublishedStock.objects.get().desired_version
+
+    house.take(later(draft, state=ChannelState.CANCELLED))
+
+    after = PublishedStock.objects.get()
+    assert (after.desired_version, after.desired_quantity) == (before + 1, 10)
