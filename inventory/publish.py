@@ -30,7 +30,7 @@ TAKE_CHANGES = """
     ) RETURNING sku_id
 """
 
-# Writes only numbers that changed: rows that stay as they are are not even locked. A call that is under way is
+# Writes only numbers that changed, locked in id order as `record_stock_answers` does. A call that is under way is
 # waited for (its `not_before`), or two calls could overtake each other on their way. `desired_at` is since when the
 # channel does not show what it should, however often that has changed since.
 PLAN = f"""
@@ -39,6 +39,9 @@ PLAN = f"""
         FROM products_listing l
         LEFT JOIN ({SELLABLE}) s ON s.shop_id = l.shop_id AND s.sku_id = l.sku_id
         WHERE l.state = 'listed' AND (%(skus)s::bigint[] IS NULL OR l.sku_id = ANY(%(skus)s::bigint[]))
+    ), locked AS MATERIALIZED (
+        SELECT p.id, c.quantity FROM inventory_publishedstock p JOIN computed c ON c.listing_id = p.listing_id
+        WHERE p.desired_quantity <> c.quantity ORDER BY p.id FOR NO KEY UPDATE OF p
     ), changed AS (
         UPDATE inventory_publishedstock p
         SET desired_quantity = c.quantity, desired_version = p.desired_version + 1, attempts = 0,
@@ -46,7 +49,7 @@ PLAN = f"""
             not_before = CASE
                 WHEN p.not_before > %(at)s::timestamptz + interval '1 hour' THEN %(at)s
                 ELSE greatest(p.not_before, p.sent_at + %(interval)s) END
-        FROM computed c WHERE p.listing_id = c.listing_id AND p.desired_quantity <> c.quantity
+        FROM locked c WHERE p.id = c.id
     )
     INSERT INTO inventory_publishedstock
         (listing_id, shop_id, desired_quantity, desired_version, desired_at, not_before)
@@ -77,6 +80,10 @@ CLAIM = """
               due.is_increase
 """
 
+# In id order, as the planner does; claims never wait for a lock.
+LOCK_ANSWERED = """
+    SELECT id, attempts FROM inventory_publishedstock WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+"""
 # An answer to an older call than the last changes nothing.
 ACKNOWLEDGE = """
     UPDATE inventory_publishedstock p
@@ -103,7 +110,6 @@ REPEAT = """
         not_before = greatest(p.not_before, p.sent_at + %(interval)s)
     FROM due WHERE p.id = due.id
 """
-ATTEMPTS = "SELECT id, attempts FROM inventory_publishedstock WHERE id = ANY(%s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +178,7 @@ def record_stock_answers(*, answers: Sequence[StockAnswer], at: datetime) -> Non
     A number that was not taken is due again after `retry_seconds`, or after ever longer; one that was refused for
     good when it changes, or after a day.
     """
+    attempts = dict(fetch_all(LOCK_ANSWERED, [[answer.published_id for answer in answers]]))
     taken = [answer for answer in answers if answer.ok]
     if taken:
         ids, versions = [answer.published_id for answer in taken], [answer.version for answer in taken]
@@ -179,7 +186,6 @@ def record_stock_answers(*, answers: Sequence[StockAnswer], at: datetime) -> Non
     refused = [answer for answer in answers if not answer.ok]
     if refused:
         ids = [answer.published_id for answer in refused]
-        attempts: dict[int, int] = dict(fetch_all(ATTEMPTS, [ids]))
         moments = [at + _delay(answer, attempts.get(answer.published_id, 1)) for answer in refused]
         execute(
             POSTPONE,

@@ -6,12 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from inventory.drift import CHECKS
-
-
-def drift() -> list[str]:
-    """Every row that breaks an invariant, as text."""
-    return [f"{check.code}: {row}" for check in CHECKS for row in check.find(20)]
+from tests.inventory.races import drift
 
 
 @pytest.fixture
