@@ -28,6 +28,7 @@ class Entry:
 ENTRIES: Sequence[Entry] = (
     Entry("omni.tasks.relay_outbox", 5),
     Entry("omni.tasks.forget_old_events", (18, 10)),
+    Entry("omni.tasks.run_jobs", 10),
     Entry("orders.tasks.review_captured", 5),
     Entry("orders.tasks.source_approved", 5),
     Entry("inventory.tasks.plan_published", 2),

@@ -14,6 +14,7 @@ from omni.kernel.relay import Reaction
 from orders import events as order
 from orders import reactions as orders
 from orders.imports.online_retail import ONLINE_RETAIL
+from orders.imports.order_lines import ORDER_LINES
 
 REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
     stock.StockRaised: [],
@@ -27,5 +28,5 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
     order.CancellationsAsked: [outside.ask_to_stop_soon],
 }
 
-IMPORT_TARGETS: Mapping[str, Target] = {target.name: target for target in (ONLINE_RETAIL,)}
+IMPORT_TARGETS: Mapping[str, Target] = {target.name: target for target in (ORDER_LINES, ONLINE_RETAIL)}
 JOBS: Mapping[str, Work] = {**import_works(IMPORT_TARGETS)}

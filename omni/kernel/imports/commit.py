@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
@@ -88,21 +89,15 @@ def _commit_chunk(run_id: int, queue: RowQueue, target: Target, context: Context
     rows = queue.take()
     if rows:
         taken, made = _commit_bisecting(rows, target, context, at=timezone.now(), by=by)
-        write_taken(run_id, rows, _hide_known(run_id, rows, taken))
+        write_taken(run_id, rows, taken, _known_errors(run_id, rows, taken))
         _add_to_summary(run_id, made)
     return rows
 
 
-def _hide_known(run_id: int, rows: Sequence[Row], taken: Sequence[Taken]) -> list[Taken]:
-    """A row that is refused for what it waits for elsewhere already is not shown a second time."""
+def _known_errors(run_id: int, rows: Sequence[Row], taken: Sequence[Taken]) -> dict[UUID, int]:
+    """Refused contents that wait elsewhere already: they are not shown a second time."""
     refused = [row.row_key for row, t in zip(rows, taken, strict=True) if t.status == "error" and row.row_key]
-    known = open_errors(run_id, refused)
-    return [
-        Taken("unchanged", t.outcome, {"row": known[row.row_key]}, None, t.reason, t.column, t.detail)
-        if t.status == "error" and row.row_key in known
-        else t
-        for row, t in zip(rows, taken, strict=True)
-    ]
+    return open_errors(run_id, refused)
 
 
 def _commit_bisecting(

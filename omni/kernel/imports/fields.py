@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Literal
@@ -26,6 +26,7 @@ DANGEROUS_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "
 INTEGER_MAX = 2**53
 DECIMAL_DIGITS_MAX = 16
 YEARS = range(1970, 2101)
+ZERO_HOURS, FARTHEST_ZONE = timedelta(0), timedelta(hours=14)
 WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0*)?", re.ASCII)
 POINTED = re.compile(r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]*)?|[+-]?\.[0-9]+", re.ASCII)
 COMMAED = re.compile(r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+)(?:,[0-9]*)?|[+-]?,[0-9]+", re.ASCII)
@@ -165,6 +166,8 @@ def _moment(field: Field, options: Options) -> Parser:
         moment = _read_moment(text, options)
         if moment.year not in YEARS:
             raise BadCell("out_of_range", _("The year %d is not between 1970 and 2100.") % moment.year)
+        if abs(moment.utcoffset() or ZERO_HOURS) > FARTHEST_ZONE:
+            raise BadCell("bad_moment", _("No place on Earth has the zone of “%s”.") % text[:40])
         if moment.tzinfo is None:
             aware = moment.replace(tzinfo=zone)
             if aware.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != moment:

@@ -228,9 +228,8 @@ def _sheet_rows(stream: Iterable[bytes], limits: Limits) -> Iterator[Line]:
             _("The workbook has no sheet “%(name)s”; it has: %(sheets)s.")
             % {"name": first["missing"], "sheets": ", ".join(first["sheets"])}
         )
-    offset = first["start"][0] if first.get("start") else 0
     width = count = 0
-    for number, text in enumerate(lines, offset + 1):
+    for number, text in enumerate(lines, 1):
         cells = [cell if isinstance(cell, str) else Lossy(cell["lossy"]) for cell in json.loads(text)]
         if not any(cells):
             continue

@@ -198,17 +198,23 @@ class Kinds:
         return [list(column) for column in zip(*self._places, strict=True)]
 
 
-def write_taken(run_id: int, rows: Sequence[Row], taken: Sequence[Taken]) -> None:
-    """Write down what became of the rows, and settle what waited elsewhere for the same content."""
-    kinds = Kinds()
-    places = [
-        kinds.place(t.status, t.outcome, as_json(t.result), as_json(t.undo), t.reason, t.column, t.detail)
-        for t in taken
-    ]
+def write_taken(run_id: int, rows: Sequence[Row], taken: Sequence[Taken], known: Mapping[UUID, int]) -> None:
+    """Write down what became of the rows, and settle what waited elsewhere for the same content.
+
+    `known`: contents that wait with an error elsewhere already, with the row where they do.
+    """
+    kinds, places, settled = Kinds(), [], []
+    for row, t in zip(rows, taken, strict=True):
+        earlier = known.get(row.row_key) if t.status == "error" and row.row_key else None
+        status, result = ("unchanged", {"row": earlier}) if earlier else (t.status, t.result)
+        places.append(
+            kinds.place(status, t.outcome, as_json(result), as_json(t.undo), t.reason, t.column, t.detail)
+        )
+        if t.status != "error" and row.row_key:
+            settled.append(row.row_key)
     execute(WRITE_TAKEN, [as_array(row.ident for row in rows), as_array(places), *kinds.columns()])
-    keys = [row.row_key for row, t in zip(rows, taken, strict=True) if t.status != "error" and row.row_key]
-    if keys:
-        execute(SETTLE, [run_id, as_array(keys), run_id])
+    if settled:
+        execute(SETTLE, [run_id, as_array(settled), run_id])
 
 
 def as_json(value: Any) -> str | None:

@@ -1,7 +1,7 @@
 """Read one sheet in a process of its own, with little memory and time: a hostile workbook ends this process only.
 
-Run as a script. Writes one JSON line with the sheets' names and the chosen one's first row and column, then one JSON
-line per row. A number that Excel has rounded, because it holds 15 digits, is written as {"lossy": "…"}.
+Run as a script. Writes one JSON line with the sheets' names, then one JSON line per row. A number that Excel has
+rounded, because it holds 15 digits, is written as {"lossy": "…"}.
 """
 
 import datetime
@@ -25,7 +25,7 @@ def main(path: str, sheet: str, memory_bytes: int, cpu_seconds: int) -> None:
             write(json.dumps({"sheets": names, "missing": sheet}) + "\n")
             return
         table = book.get_sheet_by_name(sheet or names[0])
-        write(json.dumps({"sheets": names, "start": table.start}) + "\n")
+        write(json.dumps({"sheets": names}) + "\n")
         for row in table.iter_rows():
             write(json.dumps([as_text(cell) for cell in row], ensure_ascii=True) + "\n")
 

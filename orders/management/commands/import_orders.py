@@ -28,12 +28,13 @@ from omni.kernel.imports.works import import_works
 from omni.kernel.jobs import Work, claim_job, run_job
 from omni.kernel.models import Import, ImportMapping, Job
 from orders.imports.online_retail import ONLINE_RETAIL, PARKED, RETURNED, TAKEN
+from orders.imports.order_lines import ORDER_LINES
 
 BLOCK_BYTES = 1024 * 1024
 BY = "command:import_orders"
 # Mappings that need not be saved: the files are always like this.
 BUILT_IN: dict[str, Target] = {"online-retail": ONLINE_RETAIL}
-TARGETS: dict[str, Target] = {target.name: target for target in (ONLINE_RETAIL,)}
+TARGETS: dict[str, Target] = {target.name: target for target in (ORDER_LINES, ONLINE_RETAIL)}
 
 
 @dataclass
