@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from omni.kernel import doorbell
 from omni.kernel.events import RELAY
+from omni.kernel.forget import forget_answers
 from omni.kernel.jobs import RUN_JOBS, claim_job, run_job
 from omni.kernel.relay import forget_done_events, relay_events
 from omni.wiring import JOBS, REACTIONS
@@ -29,6 +30,7 @@ def relay_outbox(**_newer: Any) -> None:
 @shared_task
 def forget_old_events(**_newer: Any) -> None:
     forget_done_events(before=timezone.now() - timedelta(days=7))
+    forget_answers(before=timezone.now() - timedelta(days=7))
 
 
 @shared_task(name=RUN_JOBS)

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from django.db import OperationalError, transaction
@@ -17,7 +16,6 @@ from rest_framework.response import Response
 
 from omni.kernel.actors import user_actor
 from omni.kernel.errors import BadInput, DomainError
-from omni.kernel.models import IdempotencyKey
 from omni.kernel.retry import repeat_on_conflict
 from omni.kernel.sql import execute, fetch_all
 
@@ -96,12 +94,6 @@ def answer_once(request: Request, act: Callable[[], Answer]) -> Response:
     answer, is_repeat = repeat_on_conflict(once)
     headers = {**answer.headers, **({"Idempotent-Replayed": "true"} if is_repeat else {})}
     return Response(answer.body, status=answer.status, headers=headers)
-
-
-def forget_answers(*, before: datetime) -> int:
-    """Delete answers that were given before the moment; their keys may be used again."""
-    deleted, _by_model = IdempotencyKey.objects.filter(created_at__lt=before).delete()
-    return deleted
 
 
 def _read_key(request: Request) -> str:

@@ -62,7 +62,8 @@ def flat_faults(detail: Any, at: str = "") -> dict[str, list[str]]:
     if isinstance(detail, dict):
         found: dict[str, list[str]] = {}
         for name, part in detail.items():
-            found.update(flat_faults(part, f"{at}.{name}" if at else str(name)))
+            step = f"[{name}]" if isinstance(name, int) else f".{name}" if at else str(name)
+            found.update(flat_faults(part, at + step))
         return found
     if isinstance(detail, list) and any(isinstance(part, dict | list) for part in detail):
         found = {}
