@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from django import forms
@@ -17,12 +18,17 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin
 from unfold.decorators import display as unfold_display
 from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
+
+from omni.kernel.actors import user_actor
+from omni.kernel.errors import DomainError
 
 AFTER, BEFORE = "after", "before"
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -108,6 +114,13 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
 
     def first_page(self) -> str:
         return str(self.get_query_string())
+
+
+def safe_next(request: HttpRequest, otherwise: str) -> str:
+    """The page from which a button was pressed, if it is one of ours."""
+    wanted = request.POST.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
+    return wanted if wanted and is_ours else otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +284,17 @@ class BaseAdmin(ModelAdmin):  # type: ignore[misc]
             raise PermissionDenied
         return self.visible_object(request, pk)
 
+    def operate(
+        self, request: HttpRequest, title: Any, operation: Callable[[datetime, str], Sequence[RowResult]]
+    ) -> HttpResponse | None:
+        """Call an operation with the time and the actor, and tell what came of each row; refusals are no faults."""
+        try:
+            results = operation(timezone.now(), user_actor(request.user))
+        except DomainError as refusal:
+            messages.error(request, refusal.detail)
+            return None
+        return self.tell_results(request, title, results)
+
     def tell_results(
         self, request: HttpRequest, title: Any, results: Sequence[RowResult], back: str = ""
     ) -> HttpResponse | None:
@@ -318,6 +342,7 @@ class BaseAdmin(ModelAdmin):  # type: ignore[misc]
             "title": title,
             "form": form,
             "rows": rows,
+            "back": request.get_full_path(),
             "action": action,
             "checkbox": ACTION_CHECKBOX_NAME,
         }

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from omni.kernel.admin_base import column
+from omni.kernel.admin_base import RowResult, column, safe_next
 from omni.kernel.display import age_text
 from orders.admin.order import FULFILMENT_COLOURS, clip, ship_by_html
 from orders.admin.queues import FULFILMENT_QUEUES
 from orders.models import FulfilmentLine, FulfilmentOrder, Parcel
+from orders.release import retry_refused
+from orders.source import resource_orders
 from products.admin.scoped import ScopedAdmin, choice_filter
 from products.scope import Scope
 
@@ -39,6 +44,7 @@ class FulfilmentOrderAdmin(ScopedAdmin):
         "state_at",
     )
     list_select_related = ("location",)
+    actions = ("release_again", "resource")
     list_filter = (choice_filter("state"),)
     search_fields = ("number__startswith",)
     search_help_text = _("The beginning of a fulfilment order's number")
@@ -49,6 +55,28 @@ class FulfilmentOrderAdmin(ScopedAdmin):
     def limit_to_scope(self, queryset: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
         mine = FulfilmentLine.objects.filter(fulfilment=OuterRef("pk"), order__shop_id__in=scope.shop_ids)
         return queryset.filter(Exists(mine))
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.release_again_view)
+        return [
+            path("<int:pk>/release-again/", view, name="orders_fulfilmentorder_release_again"),
+            *super().get_urls(),
+        ]
+
+    def release_again_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        fulfilment = self.operable_object(request, pk)
+        self.operate(request, _("Release again"), lambda at, by: _release_again([fulfilment], at, by))
+        return redirect(safe_next(request, reverse("admin:orders_fulfilmentorder_change", args=[pk])))
+
+    @admin.action(description=_("Release again"), permissions=["operate"])
+    def release_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        rows = list(queryset.order_by("id"))
+        return self.operate(request, _("Release again"), lambda at, by: _release_again(rows, at, by))
+
+    @admin.action(description=_("Source again"), permissions=["operate"])
+    def resource(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        rows = list(queryset.order_by("id"))
+        return self.operate(request, _("Source again"), lambda at, by: _resource(rows, at, by))
 
     @column(description=_("location"))
     def show_location(self, fulfilment: FulfilmentOrder) -> str:
@@ -82,6 +110,18 @@ class FulfilmentOrderAdmin(ScopedAdmin):
     @column(description=_("waiting for"))
     def show_waiting(self, fulfilment: FulfilmentOrder) -> str:
         return age_text(fulfilment.state_at)
+
+
+def _release_again(rows: list[Any], at: datetime, by: str) -> list[RowResult]:
+    moved = set(retry_refused(fulfilment_ids=[row.pk for row in rows], at=at, by=by))
+    no = gettext("No warehouse has refused it.")
+    return [RowResult(row.number, row.pk in moved, "" if row.pk in moved else no) for row in rows]
+
+
+def _resource(rows: list[Any], at: datetime, by: str) -> list[RowResult]:
+    orders = {line.order_id: line.order.number for row in rows for line in row.line_rows}
+    refusals = resource_orders(order_ids=sorted(orders), at=at, by=by)
+    return [RowResult(number, pk not in refusals, refusals.get(pk, "")) for pk, number in orders.items()]
 
 
 @admin.register(Parcel)

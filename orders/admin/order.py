@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Prefetch, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
+from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import column
+from omni.kernel.audit import record_act
 from omni.kernel.display import Money, age_text
+from orders.admin.acts import ACTS
 from orders.admin.filters import TroubleFilter
+from orders.admin.order_page import order_page
 from orders.admin.queues import ORDER_QUEUES
-from orders.models import FulfilmentLine, OrderHold, ReviewDecision, SalesOrder, SalesOrderLine
+from orders.models import (
+    ChannelOrderVersion,
+    FulfilmentLine,
+    OrderHold,
+    ReviewDecision,
+    SalesOrder,
+    SalesOrderLine,
+)
+from orders.payload import mask_payload
 from orders.states import FulfilmentState, Stage
+from orders.timeline import order_timeline
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 
 STAGE_COLOURS = {
@@ -64,6 +81,27 @@ PREFETCHES: dict[str, Prefetch[Any, Any, Any]] = {
 }
 
 
+def bulk_action(code: str) -> Any:
+    """A button of the list: asks for its word where it needs one, then says what came of every row."""
+    act = ACTS[code]
+
+    @admin.action(description=act.title, permissions=["operate"])
+    def run(
+        page: SalesOrderAdmin, request: HttpRequest, queryset: QuerySet[SalesOrder]
+    ) -> HttpResponse | None:
+        def carry_out(answers: dict[str, Any], orders: list[Any]) -> HttpResponse | None:
+            return page.operate(request, act.title, lambda at, by: act.run(orders, answers, at, by))
+
+        orders = queryset.select_related(None).prefetch_related(None).order_by("id")
+        if act.form is None:
+            return carry_out({}, list(orders))
+        form = act.form(request.POST if "asked" in request.POST else None)
+        return page.ask_first(request, orders, action=code, title=act.title, form=form, run=carry_out)
+
+    run.__name__ = code
+    return run
+
+
 @admin.register(SalesOrder)
 class SalesOrderAdmin(ScopedAdmin):
     shop_path = "shop_id"
@@ -82,6 +120,7 @@ class SalesOrderAdmin(ScopedAdmin):
     list_filter = (ShopFilter, choice_filter("stage"), TroubleFilter)
     search_fields = ("number__startswith", "outer_id__exact")
     search_help_text = _("The beginning of an order number, or a whole outer order id")
+    actions = [bulk_action(code) for code in ("approve", "resolve", "fill", "resource", "hold", "cancel")]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SalesOrder]:
         queryset = super().get_queryset(request)
@@ -89,6 +128,93 @@ class SalesOrderAdmin(ScopedAdmin):
         if queue:
             queryset = queryset.prefetch_related(*(PREFETCHES[c] for c in queue.columns if c in PREFETCHES))
         return queryset
+
+    # --- buttons --------------------------------------------------------------------------------------------
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/act/<slug:code>/", wrap(self.act_view), name="orders_salesorder_act"),
+            path("<int:pk>/said/<int:version_pk>/", wrap(self.said_view), name="orders_salesorder_said"),
+            path("<int:pk>/timeline/", wrap(self.timeline_view), name="orders_salesorder_timeline"),
+            *super().get_urls(),
+        ]
+
+    def act_view(self, request: HttpRequest, pk: int, code: str) -> HttpResponse:
+        """One button of the order page."""
+        order = self.operable_object(request, pk)
+        if code == "reveal":
+            return self._reveal(request, order)
+        act = ACTS.get(code)
+        if act is None:
+            raise Http404
+        form = act.form(request.POST) if act.form else None
+        if form is not None and not form.is_valid():
+            fault = " ".join(
+                f"{form[name].label}: {' '.join(errors)}" for name, errors in form.errors.items()
+            )
+            messages.error(request, f"{act.title}: {fault}")
+        else:
+            answers = form.cleaned_data if form is not None else {}
+            self.operate(request, act.title, lambda at, by: act.run([order], answers, at, by))
+        return redirect("admin:orders_salesorder_change", order.pk)
+
+    def _reveal(self, request: HttpRequest, order: SalesOrder) -> HttpResponse:
+        """Show the receiver in plain text, once, and write down who looked."""
+        record_act(by=user_actor(request.user), action="receiver.read", subject=order)
+        return self._page(request, order, receiver=dict(order.receiver or {}))
+
+    # --- the page -------------------------------------------------------------------------------------------
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        if not object_id.isdigit():
+            raise Http404
+        return self._page(request, self.visible_object(request, int(object_id)))
+
+    def timeline_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The changing part of the page, for htmx."""
+        order = self.visible_object(request, pk)
+        return TemplateResponse(
+            request, "orders/timeline.html", {"moments": order_timeline(order), "order": order}
+        )
+
+    def said_view(self, request: HttpRequest, pk: int, version_pk: int) -> HttpResponse:
+        """One version of what the platform said, without what is personal."""
+        order = self.visible_object(request, pk)
+        version = get_object_or_404(
+            ChannelOrderVersion, pk=version_pk, channel_order_id=order.channel_order_id or 0
+        )
+        shown = json.dumps(mask_payload(version.payload), ensure_ascii=False, indent=2)
+        context = self._context(request, order) | {"version": version, "payload": shown}
+        return TemplateResponse(request, "orders/said_page.html", context)
+
+    def _context(self, request: HttpRequest, order: SalesOrder) -> dict[str, Any]:
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": order,
+            "order": order,
+            "title": order.number,
+        }
+
+    def _page(
+        self, request: HttpRequest, order: SalesOrder, receiver: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        may_operate = self.has_operate_permission(request)
+        acts = [act for act in ACTS.values() if may_operate and act.is_possible(order)]
+        context = self._context(request, order) | {
+            **order_page(order),
+            "acts": [(act, act.form(prefix=None) if act.form else None) for act in acts],
+            "may_operate": may_operate,
+            "receiver": receiver,
+            "moments": order_timeline(order),
+        }
+        return TemplateResponse(request, "orders/order_page.html", context)
 
     # --- columns --------------------------------------------------------------------------------------------
     @column(description=_("shop"))
@@ -139,8 +265,7 @@ class SalesOrderAdmin(ScopedAdmin):
 
     @column(description=_("asked by rule"))
     def show_asked_by(self, order: Any) -> str:
-        fired = order.decision_rows[0].fired if order.decision_rows else []
-        return clip(", ".join(str(rule.get("name", rule.get("rule", "?"))) for rule in fired) or "–")
+        return clip(", ".join(order.decision_rows[0].fired) if order.decision_rows else "–")
 
     @column(description=_("message"))
     def show_message(self, order: SalesOrder) -> str:

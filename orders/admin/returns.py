@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.admin_base import column
@@ -19,7 +23,7 @@ class ReturnAdmin(ScopedAdmin):
     search_fields = ("number__startswith", "outer_id__exact", "order__number__exact")
     search_help_text = _("A return number, outer return id or order number")
 
-    def get_queryset(self, request):  # type: ignore[no-untyped-def]
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("order__receiver")
 
     @column(description=_("order"))

@@ -1,0 +1,108 @@
+"""The facts of one order, gathered for its page in a fixed number of statements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Prefetch
+
+from inventory.models import Reservation
+from omni.kernel.display import Money, actor_text, age_text
+from orders.models import (
+    ChannelOrderVersion,
+    DispatchNotice,
+    FulfilmentLine,
+    FulfilmentOrder,
+    OrderHold,
+    Parcel,
+    SalesOrder,
+)
+from orders.states import FulfilmentState
+from orders.timeline import sourcing_reason, stage_steps
+
+VERSIONS_MAX = 50
+
+
+def order_page(order: SalesOrder) -> dict[str, Any]:
+    """The template's context, beside the timeline."""
+    holds = list(order.holds.order_by("-id"))
+    return {
+        "steps": stage_steps(order),
+        "total": Money(order.total_amount, order.currency).text(),
+        "freight": Money(order.freight_amount, order.currency).text(),
+        "discount": Money(order.discount_amount, order.currency).text(),
+        "stage_age": age_text(order.stage_at),
+        "open_hold_rows": [hold for hold in holds if hold.state == OrderHold.State.OPEN],
+        "resolved_holds": [
+            {"hold": hold, "by": actor_text(hold.resolved_by)}
+            for hold in holds
+            if hold.state == OrderHold.State.RESOLVED
+        ],
+        "lines": _lines(order),
+        "fulfilments": _fulfilments(order),
+        "notices": list(DispatchNotice.objects.filter(order=order).select_related("parcel").order_by("id")),
+        "decisions": list(order.review_decisions.order_by("-id")[:5]),
+        "sourcing": _sourcing(order),
+        "versions": _versions(order),
+        "returns": list(order.returns.order_by("id")),
+    }
+
+
+def _lines(order: SalesOrder) -> list[dict[str, Any]]:
+    lines = list(order.lines.select_related("sku").order_by("id"))
+    live = Reservation.objects.filter(
+        line_key__in=[line.line_key for line in lines], state__in=Reservation.LIVE
+    ).select_related("pool__group", "location")
+    promised: dict[Any, list[Reservation]] = {}
+    for reservation in live.order_by("part"):
+        promised.setdefault(reservation.line_key, []).append(reservation)
+    return [
+        {
+            "line": line,
+            "reserved": sum(part.quantity for part in promised.get(line.line_key, [])),
+            "parts": [_part_text(part) for part in promised.get(line.line_key, [])],
+            "unit_price": Money(line.unit_price, order.currency).text(),
+            "amount": Money(line.amount, order.currency).text(),
+        }
+        for line in lines
+    ]
+
+
+def _part_text(part: Reservation) -> str:
+    place = part.location.name if part.location else part.pool.group.name
+    return f"{part.quantity} × {place} · {part.pool.get_kind_display()}"
+
+
+def _fulfilments(order: SalesOrder) -> list[dict[str, Any]]:
+    own_lines = Prefetch(
+        "lines",
+        FulfilmentLine.objects.filter(order=order).select_related("sku").order_by("id"),
+        to_attr="own_lines",
+    )
+    rows = FulfilmentOrder.objects.filter(lines__order=order).distinct()
+    rows = rows.select_related("location").prefetch_related(own_lines).order_by("id")
+    parcels: dict[int, list[Parcel]] = {}
+    found = Parcel.objects.filter(shipment__fulfilment__lines__order=order).distinct()
+    for parcel in found.select_related("shipment").order_by("id"):
+        parcels.setdefault(parcel.shipment.fulfilment_id, []).append(parcel)
+    return [
+        {
+            "row": row,
+            "age": age_text(row.state_at),
+            "parcels": parcels.get(row.pk, []),
+            "is_refused": row.state == FulfilmentState.REFUSED,
+        }
+        for row in rows
+    ]
+
+
+def _sourcing(order: SalesOrder) -> list[dict[str, Any]]:
+    decisions = order.sourcing_decisions.order_by("-id")[:3]
+    return [{"decision": row, "reason": sourcing_reason(row.reason)} for row in decisions]
+
+
+def _versions(order: SalesOrder) -> list[ChannelOrderVersion]:
+    if order.channel_order_id is None:
+        return []
+    versions = ChannelOrderVersion.objects.filter(channel_order_id=order.channel_order_id)
+    return list(versions.defer("payload").order_by("-id")[:VERSIONS_MAX])

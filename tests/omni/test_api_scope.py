@@ -1,0 +1,236 @@
+"""A caller sees its own shops and nothing of any other, whatever it asks for."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from inventory.models import PublishedStock
+from orders.models import ParkedOrder, SalesOrder
+from products.models import Brand, Listing, StaffScope
+from tests.factories.api import Caller, order_body
+from tests.factories.orders import House, line_draft, make_house, order_draft
+from tests.factories.products import ListingFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.capability("I3")]
+
+# Every list, and how a row of it is asked for alone.
+LISTS = {
+    "brands": "code",
+    "categories": "code",
+    "spus": "code",
+    "skus": "code",
+    "shops": "code",
+    "listings": "id",
+    "locations": "code",
+    "stock/levels": "",
+    "stock/published": "",
+    "orders": "number",
+    "shipments": "id",
+    "parked-orders": "id",
+}
+# Shared by all: where goods lie and what kinds there are is no shop's secret.
+COMMON = {"categories", "locations"}
+
+
+def furnish(name: str) -> House:
+    """A house with something in every list, all of it named after the house."""
+    house = make_house(stock=10)
+    brand = Brand.objects.create(code=f"{name}-brand", name=f"{name} brand")
+    for row in (house.sku, house.sku.spu, house.shop):
+        row.code = f"{name}-{row._meta.model_name}"
+    house.sku.spu.brand = house.shop.brand = brand
+    for changed in (house.sku, house.sku.spu, house.shop):
+        changed.save()
+    listing = ListingFactory.create(shop=house.shop, sku=house.sku, outer_item_id=f"{name}-item")
+    PublishedStock.objects.create(listing=listing, shop=house.shop, desired_quantity=10)
+    house.order(line_draft(house.sku), outer_id=f"{name}-order")
+    house.take(order_draft(line_draft(house.sku, sku_code="?"), outer_id=f"{name}-parked"))
+    return house
+
+
+@pytest.fixture
+def ours() -> House:
+    return furnish("ours")
+
+
+@pytest.fixture
+def theirs() -> House:
+    return furnish("theirs")
+
+
+def staff(house: House) -> Client:
+    """A member of the staff who may do everything, in this shop."""
+    user = User.objects.create_user("clerk", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.all())
+    StaffScope.objects.create(user=user, shop=house.shop)
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def detail_paths(house: House) -> list[str]:
+    order = SalesOrder.objects.get(shop=house.shop)
+    return [
+        f"brands/{house.sku.spu.brand.code}",
+        f"spus/{house.sku.spu.code}",
+        f"skus/{house.sku.code}",
+        f"shops/{house.shop.code}",
+        f"listings/{Listing.objects.get(shop=house.shop).pk}",
+        f"orders/{order.number}",
+        f"parked-orders/{ParkedOrder.objects.get(shop=house.shop).pk}",
+    ]
+
+
+@pytest.mark.parametrize("who", ["key", "staff"])
+def test_no_list_shows_a_row_of_another_shop(ours: House, theirs: House, who: str) -> None:
+    client = Caller(ours.shop).client if who == "key" else staff(ours)
+
+    for path in LISTS:
+        answer = client.get(f"/api/v1/{path}")
+        assert answer.status_code == 200, path
+        assert b"theirs" not in answer.content, path
+        assert path in COMMON or path == "shipments" or b"ours" in answer.content, path
+
+
+@pytest.mark.parametrize("who", ["key", "staff"])
+def test_what_belongs_to_another_shop_is_not_found(ours: House, theirs: House, who: str) -> None:
+    client = Caller(ours.shop).client if who == "key" else staff(ours)
+
+    for own, foreign in zip(detail_paths(ours), detail_paths(theirs), strict=True):
+        assert client.get(f"/api/v1/{own}").status_code == 200, own
+        answer = client.get(f"/api/v1/{foreign}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), foreign
+
+
+def test_filters_by_what_belongs_to_others_find_nothing(ours: House, theirs: House) -> None:
+    caller = Caller(ours.shop)
+
+    for path in (
+        "orders?shop=theirs-shop",
+        "orders?outer_id=theirs-order",
+        "listings?sku=theirs-sku",
+        "skus?code=theirs-sku",
+        "stock/levels?sku=theirs-sku",
+        "stock/published?shop=theirs-shop",
+        "parked-orders?outer_id=theirs-parked",
+        "shipments?order=" + SalesOrder.objects.get(shop=theirs.shop).number,
+    ):
+        assert caller.get(path).json()["results"] == [], path
+
+
+def test_acts_on_what_belongs_to_others_are_not_found_and_change_nothing(ours: House, theirs: House) -> None:
+    caller = Caller(ours.shop)
+    order = SalesOrder.objects.get(shop=theirs.shop)
+    parked = ParkedOrder.objects.get(shop=theirs.shop)
+    line = {"location": theirs.location.code, "sku": theirs.sku.code, "quantity": 5}
+
+    answers = {
+        404: [
+            caller.post("orders", {"shop": theirs.shop.code, **order_body(theirs.sku)}),
+            caller.post("orders/batch", {"shop": theirs.shop.code, "orders": [order_body(theirs.sku)]}),
+            caller.post(f"orders/{order.number}/cancel", {"reason": "mine"}),
+            caller.post(f"parked-orders/{parked.pk}/retry", None),
+        ],
+        # Named inside a body, it is a fault of the body.
+        400: [
+            caller.post("stock/receipts", {"number": "R1", "lines": [line]}),
+            caller.post("availability", {"items": [{"sku": theirs.sku.code, "shop": ours.shop.code}]}),
+            caller.post("availability", {"items": [{"sku": ours.sku.code, "shop": theirs.shop.code}]}),
+            caller.get(f"stock/sellable?sku={ours.sku.code}&shop={theirs.shop.code}"),
+        ],
+    }
+
+    for status, given in answers.items():
+        assert [answer.status_code for answer in given] == [status] * 4
+    order.refresh_from_db()
+    assert order.stage == "captured"
+    assert SalesOrder.objects.count() == 2
+
+
+def test_the_sellable_stock_of_other_shops_is_not_told(ours: House, theirs: House) -> None:
+    ListingFactory.create(shop=ours.shop, sku=theirs.sku)
+
+    answer = Caller(ours.shop).get(f"stock/sellable?sku={theirs.sku.code}")
+
+    assert answer.status_code == 200
+    assert "theirs-shop" not in answer.content.decode()
+
+
+def test_a_key_for_every_shop_sees_them_all(ours: House, theirs: House) -> None:
+    numbers = {row["shop"] for row in Caller().get("orders").json()["results"]}
+
+    assert numbers == {ours.shop.code, theirs.shop.code}
+
+
+def test_staff_without_a_scope_see_nothing(ours: House) -> None:
+    client = staff(ours)
+    StaffScope.objects.all().delete()
+
+    assert client.get("/api/v1/orders").json()["results"] == []
+
+
+def test_staff_need_the_permission_and_visitors_see_nothing(ours: House) -> None:
+    client = staff(ours)
+    User.objects.get().user_permissions.clear()
+
+    for path in LISTS:
+        assert client.get(f"/api/v1/{path}").status_code == 403, path
+        assert Client().get(f"/api/v1/{path}").status_code == 401, path
+
+
+def test_a_key_needs_the_scope_of_each_endpoint(ours: House) -> None:
+    number = SalesOrder.objects.get().number
+    reader = Caller(scopes=frozenset({"orders:read"}))
+
+    assert reader.get("orders").status_code == 200
+    assert reader.get("skus").status_code == 403
+    assert reader.get("stock/levels").status_code == 403
+    assert reader.get("shipments").status_code == 403
+    for path in ("orders", "orders/batch", f"orders/{number}/cancel", "stock/receipts", "stock/counts"):
+        assert reader.post(path, {}).status_code == 403, path
+
+
+def test_every_endpoint_is_in_this_walk(ours: House) -> None:
+    acts = {
+        "orders/batch",
+        "orders/<number>/cancel",
+        "parked-orders/<pk>/retry",
+        "stock/sellable",
+        "availability",
+        "stock/receipts",
+        "stock/counts",
+        "stock/adjustments",
+    }
+    known = set(LISTS) | {f"{path}/<one>" for path, field in LISTS.items() if field} | acts
+
+    assert {path for path in _addresses() if not path.startswith("webhooks/")} == known
+
+
+def _addresses() -> set[str]:
+    """Every address below /api/v1/, as a plain text."""
+    found = set()
+
+    def walk(patterns: Any, before: str) -> None:
+        for pattern in patterns:
+            text = before + str(pattern.pattern)
+            if isinstance(pattern, URLResolver):
+                walk(pattern.url_patterns, text)
+            elif isinstance(pattern, URLPattern):
+                found.add(text)
+
+    walk(get_resolver().url_patterns, "")
+    plain = set()
+    for text in found:
+        if not text.startswith("api/v1/"):
+            continue
+        path = text.removeprefix("api/v1/").replace("^", "").replace("\\Z", "").rstrip("$")
+        path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", path)
+        path = path if path.endswith(("cancel", "retry")) else re.sub(r"<\w+>", "<one>", path)
+        plain.add(path)
+    return plain
