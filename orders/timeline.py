@@ -14,10 +14,12 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from inventory.models import Location
 from omni.kernel.display import actor_text
 from orders.models import ChannelOrderVersion, OrderEvent, Parcel, SalesOrder
 from orders.models.review import HoldKind
 from orders.states import Stage
+from products.models import Shop
 
 Side = OrderEvent.Side
 EVENTS_MAX = 500
@@ -105,13 +107,14 @@ class Moment:
 
 
 def order_timeline(order: SalesOrder) -> list[Moment]:
-    """Everything that is known of an order, newest first. Four statements, whatever its length."""
+    """Everything that is known of an order, newest first. Its cost does not depend on its length."""
     events = list(order.events.order_by("-id")[:EVENTS_MAX])
     names = _names(event.by for event in events)
-    moments = [_of_event(event, names) for event in events]
+    # Events of one transaction share their moment, and the sort keeps this order among equals: a parcel is known
+    # by the event that tells of it, so it stands above; events by their order of writing.
+    moments = [_of_parcel(parcel) for parcel in _parcels(order)]
     moments += [_of_version(version) for version in _later_versions(order)]
-    moments += [_of_parcel(parcel, order) for parcel in _parcels(order)]
-    # Events of one transaction share their moment: their order of writing tells which came first.
+    moments += [_of_event(event, names) for event in events]
     return sorted(moments, key=lambda moment: moment.at, reverse=True)
 
 
@@ -120,7 +123,7 @@ def sourcing_reason(code: str) -> str:
     return str(known) if known else code
 
 
-def _of_event(event: OrderEvent, names: dict[int, str]) -> Moment:
+def _of_event(event: OrderEvent, names: dict[str, str]) -> Moment:
     known = SENTENCES.get(event.kind)
     text = str(known) % _readable(event) if known else event.kind.replace(".", ": ").replace("_", " ")
     at = event.at
@@ -166,7 +169,7 @@ def _of_version(version: ChannelOrderVersion) -> Moment:
         text = _("An older version came late (modified %s): kept, not applied.") % said
     else:
         text = _("A new version came from the platform (modified %s).") % said
-    return Moment(version.received_at, Side.CHANNEL, Side.CHANNEL.label, text, version.source, "version", "")
+    return Moment(version.received_at, Side.CHANNEL, str(Side.CHANNEL.label), text, version.source, "version", "")
 
 
 def _parcels(order: SalesOrder) -> list[Parcel]:
@@ -174,7 +177,7 @@ def _parcels(order: SalesOrder) -> list[Parcel]:
     return list(parcels.select_related("shipment__fulfilment__location").distinct().order_by("id"))
 
 
-def _of_parcel(parcel: Parcel, order: SalesOrder) -> Moment:
+def _of_parcel(parcel: Parcel) -> Moment:
     shipment = parcel.shipment
     facts = {
         "carrier": parcel.carrier_code,
@@ -186,12 +189,19 @@ def _of_parcel(parcel: Parcel, order: SalesOrder) -> Moment:
     return Moment(shipment.shipped_at, Side.CARRIER, label, text, parcel.carrier_code, "parcel", "good")
 
 
-def _names(actors: Iterable[str]) -> dict[int, str]:
-    idents = {int(a.removeprefix("user:")) for a in set(actors) if a.removeprefix("user:").isdigit()}
-    if not idents:
-        return {}
-    users = get_user_model().objects.filter(pk__in=idents)
-    return {user.pk: user.get_full_name() or user.get_username() for user in users}
+def _names(actors: Iterable[str]) -> dict[str, str]:
+    """The names of the people, shops and locations among the actors, in at most three statements."""
+    idents: dict[str, set[int]] = {}
+    for actor in set(actors):
+        kind, _colon, ident = actor.partition(":")
+        if ident.isdigit():
+            idents.setdefault(kind, set()).add(int(ident))
+    users = get_user_model().objects.filter(pk__in=idents.get("user", ()))
+    names = {f"user:{user.pk}": user.get_full_name() or user.get_username() for user in users}
+    for kind, model in (("shop", Shop), ("location", Location)):
+        rows = model.objects.filter(pk__in=idents.get(kind, ())).values_list("pk", "name")
+        names |= {f"{kind}:{pk}": name for pk, name in rows}
+    return names
 
 
 def stage_steps(order: SalesOrder) -> list[tuple[str, str]]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 
+from inventory.admin.acts import STOCK_ACTS, run_act
+from inventory.admin.sku_page import sku_page
 from inventory.models import Shortage, SkuStock, StockLevel, StockPool
 from inventory.models.stock import Grade, PoolKind
 from omni.kernel.admin_base import column
 from products.admin.master import SkuBrandFilter
 from products.admin.scoped import ScopedAdmin
+from products.scope import scope_of
 
 
 def _total(queryset: QuerySet[Any], column: str) -> Coalesce:
@@ -59,6 +66,55 @@ class SkuStockAdmin(ScopedAdmin):
         )
         return annotated
 
+    # --- the page and its buttons ---------------------------------------------------------------------------
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.act_view)
+        return [path("<int:pk>/act/<slug:code>/", view, name="inventory_skustock_act"), *super().get_urls()]
+
+    def act_view(self, request: HttpRequest, pk: int, code: str) -> HttpResponse:
+        """One button. A form with a fault is shown again with what was typed."""
+        sku = self.operable_object(request, pk)
+        act = STOCK_ACTS.get(code)
+        if act is None:
+            raise Http404
+        form = act.form(request.POST, auto_id=f"{code}-%s")
+        if not form.is_valid():
+            return self._page(request, sku, {code: form})
+        self.operate(request, act.title, lambda at, by: run_act(act, sku, form.cleaned_data, at, by))
+        return redirect("admin:inventory_skustock_change", sku.pk)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        if not object_id.isdigit():
+            raise Http404
+        return self._page(request, self.visible_object(request, int(object_id)), {})
+
+    def _page(self, request: HttpRequest, sku: SkuStock, forms: dict[str, Any]) -> HttpResponse:
+        request.current_app = self.admin_site.name
+        fresh = {"key": uuid4().hex, "grade": Grade.GOOD.value}
+        acts = [
+            (act, forms.get(code) or act.form(initial=fresh, auto_id=f"{code}-%s"))
+            for code, act in STOCK_ACTS.items()
+            if self.has_operate_permission(request)
+        ]
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": sku,
+            "title": sku.code,
+            "sku": sku,
+            "acts": acts,
+            "open_act": next(iter(forms), ""),
+            **sku_page(sku, scope_of(request.user)),
+        }
+        return TemplateResponse(request, "inventory/sku_page.html", context)
+
+    # --- columns --------------------------------------------------------------------------------------------
     @column(description=_("on hand"))
     def show_on_hand(self, sku: Any) -> int:
         return int(sku.n_on_hand)

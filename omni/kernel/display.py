@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,7 +26,8 @@ def _locale() -> Locale:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """An amount with its currency. `text()`: `¥1,296.94`, rounded half up to what can be paid."""
+    """An amount with its currency. `text()`: `¥1,296.94` or `CN¥1,296.94`, as the
+    reader's language writes it, rounded half up to what can be paid."""
 
     amount: Decimal
     currency: str
@@ -54,14 +56,15 @@ def age_text(since: datetime | None, *, at: datetime | None = None) -> str:
     return ngettext("%(count)d day", "%(count)d days", days) % {"count": days}
 
 
-def actor_text(by: str, names: dict[int, str] | None = None) -> str:
-    """`user:7` as a name where it is known, machines as what they are."""
-    kind, _colon, ident = by.partition(":")
+def actor_text(by: str, names: Mapping[str, str] | None = None) -> str:
+    """`user:7` by its name where the caller knows it, else as what it is."""
     if by in ("", SYSTEM):
         return _("Omni")
-    if kind == "user" and ident.isdigit():
-        return (names or {}).get(int(ident)) or _("user %(id)s") % {"id": ident}
+    if names and by in names:
+        return names[by]
+    kind, _colon, ident = by.partition(":")
     words = {
+        "user": _("user %(id)s"),
         "shop": _("shop %(id)s"),
         "rule": _("rule %(id)s"),
         "connection": _("connection %(id)s"),

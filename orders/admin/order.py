@@ -150,7 +150,7 @@ class SalesOrderAdmin(ScopedAdmin):
         form = act.form(request.POST) if act.form else None
         if form is not None and not form.is_valid():
             fault = " ".join(
-                f"{form[name].label}: {' '.join(errors)}" for name, errors in form.errors.items()
+                f"{form[name].label}: {' '.join(map(str, errors))}" for name, errors in form.errors.items()
             )
             messages.error(request, f"{act.title}: {fault}")
         else:
@@ -193,7 +193,7 @@ class SalesOrderAdmin(ScopedAdmin):
         return TemplateResponse(request, "orders/said_page.html", context)
 
     def _context(self, request: HttpRequest, order: SalesOrder) -> dict[str, Any]:
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,8 +41,12 @@ def addresses() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def fresh_cache() -> None:
+def fresh_cache() -> Iterator[None]:
     cache.clear()
+    # Drawing the traceback of each 403 for the console takes half a second.
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture
@@ -166,6 +171,6 @@ def test_every_page_of_a_row_opens(worlds: tuple[World, World], boss: Client) ->
             answer = boss.get(reverse(f"{name}_change", args=[row.pk]))
 
         assert answer.status_code == 200, name
-        assert [s["sql"] for s in statements if "COUNT(*)" in s["sql"].upper()] == [], name
+        assert len(statements) <= STATEMENTS_MAX, name
         if page.has_add_permission(answer.wsgi_request):
             assert boss.get(reverse(f"{name}_add")).status_code == 200, name

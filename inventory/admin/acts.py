@@ -1,0 +1,124 @@
+"""The buttons of the SKU page: receive, adjust, count and safety stock, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from inventory.adjust import StockAdjustment, adjust_stock
+from inventory.count import StockCount, count_stock
+from inventory.models import Location, LocationGroup, SkuStock
+from inventory.models.stock import Grade
+from inventory.pools import set_safety_stock
+from inventory.receive import StockReceipt, receive_stock
+from omni.kernel.admin_base import RowResult
+
+UNITS_MAX = 10_000_000
+
+
+class StockForm(forms.Form):
+    """`key` is made when the page is shown: the same form sent twice changes stock once."""
+
+    key = forms.CharField(max_length=80, widget=forms.HiddenInput)
+    location = forms.ModelChoiceField(Location.objects.none(), label=gettext_lazy("Location"))
+    quantity = forms.IntegerField(label=gettext_lazy("Units"), min_value=1, max_value=UNITS_MAX)
+    grade = forms.ChoiceField(label=gettext_lazy("Grade"), choices=Grade.choices, initial=Grade.GOOD)
+    reason = forms.CharField(label=gettext_lazy("Reason or document"), max_length=200)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        places: Any = self.fields["location"]
+        places.queryset = Location.objects.filter(is_active=True).order_by("priority", "code")
+
+
+class AdjustForm(StockForm):
+    quantity = forms.IntegerField(
+        label=gettext_lazy("More or less units"),
+        min_value=-UNITS_MAX,
+        max_value=UNITS_MAX,
+        help_text=gettext_lazy("A minus takes away."),
+    )
+
+
+class CountForm(StockForm):
+    quantity = forms.IntegerField(
+        label=gettext_lazy("Units counted"),
+        min_value=0,
+        max_value=UNITS_MAX,
+        help_text=gettext_lazy("All that lies there, what is taken for orders included."),
+    )
+
+
+class SafetyForm(forms.Form):
+    group = forms.ModelChoiceField(LocationGroup.objects.none(), label=gettext_lazy("Location group"))
+    quantity = forms.IntegerField(
+        label=gettext_lazy("Units that nobody may sell"), min_value=0, max_value=UNITS_MAX
+    )
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=200)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        groups: Any = self.fields["group"]
+        groups.queryset = LocationGroup.objects.order_by("code")
+
+
+Answers = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StockAct:
+    code: str
+    title: Any
+    form: type[forms.Form]
+    run: Callable[[SkuStock, Answers, datetime, str], bool]
+    icon: str
+
+
+def _key(code: str, answers: Answers) -> str:
+    return f"admin.{code}:{answers['key']}"
+
+
+def _receive(sku: SkuStock, answers: Answers, at: datetime, by: str) -> bool:
+    receipt = StockReceipt(answers["location"].pk, sku.pk, answers["quantity"], answers["grade"])
+    key = _key("receive", answers)
+    return receive_stock(key=key, receipts=[receipt], reason=answers["reason"], at=at, by=by)
+
+
+def _adjust(sku: SkuStock, answers: Answers, at: datetime, by: str) -> bool:
+    change = StockAdjustment(answers["location"].pk, sku.pk, answers["quantity"], answers["grade"])
+    key = _key("adjust", answers)
+    return adjust_stock(key=key, adjustments=[change], reason=answers["reason"], at=at, by=by)
+
+
+def _count(sku: SkuStock, answers: Answers, at: datetime, by: str) -> bool:
+    counted = StockCount(answers["location"].pk, sku.pk, answers["quantity"], answers["grade"])
+    return count_stock(key=_key("count", answers), counts=[counted], reason=answers["reason"], at=at, by=by)
+
+
+def _safety(sku: SkuStock, answers: Answers, at: datetime, by: str) -> bool:
+    targets = {sku.pk: answers["quantity"]}
+    set_safety_stock(group_id=answers["group"].pk, targets=targets, at=at, by=by, reason=answers["reason"])
+    return True
+
+
+def run_act(act: StockAct, sku: SkuStock, answers: Answers, at: datetime, by: str) -> list[RowResult]:
+    """One result: done now, or done already by the same form."""
+    is_new = act.run(sku, answers, at, by)
+    return [RowResult(sku.code, True, "" if is_new else _("It was done before; nothing has changed."))]
+
+
+STOCK_ACTS: Mapping[str, StockAct] = {
+    act.code: act
+    for act in (
+        StockAct("receive", gettext_lazy("Receive"), StockForm, _receive, "input"),
+        StockAct("adjust", gettext_lazy("Adjust"), AdjustForm, _adjust, "tune"),
+        StockAct("count", gettext_lazy("Count"), CountForm, _count, "calculate"),
+        StockAct("safety", gettext_lazy("Set safety stock"), SafetyForm, _safety, "shield"),
+    )
+}
