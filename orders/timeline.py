@@ -169,7 +169,9 @@ def _of_version(version: ChannelOrderVersion) -> Moment:
         text = _("An older version came late (modified %s): kept, not applied.") % said
     else:
         text = _("A new version came from the platform (modified %s).") % said
-    return Moment(version.received_at, Side.CHANNEL, str(Side.CHANNEL.label), text, version.source, "version", "")
+    return Moment(
+        version.received_at, Side.CHANNEL, str(Side.CHANNEL.label), text, version.source, "version", ""
+    )
 
 
 def _parcels(order: SalesOrder) -> list[Parcel]:

@@ -155,6 +155,7 @@ class ParkedOrderAdmin(ScopedAdmin):
             "age": age_text(parked.parked_at),
             "closed_by": actor_text(parked.closed_by) if parked.closed_by else "",
             "draft": draft,
+            "platform_state": draft.get("raw_state") or draft.get("state"),
             "placed_at": parse_datetime(str(draft.get("placed_at") or "")),
             "line_forms": line_forms,
             "payload": mask_payload(payload),

@@ -213,9 +213,7 @@ def _make_order(name: str, shop: Shop, sku: Sku, stage: str) -> SalesOrder:
         amount=Decimal(129),
     )
     OrderHold.objects.create(order=order, kind="review", reason="total above 100", placed_by="rule:1")
-    ReviewDecision.objects.create(
-        order=order, is_approved=False, fired=["Dear"], by="system"
-    )
+    ReviewDecision.objects.create(order=order, is_approved=False, fired=["Dear"], by="system")
     OrderEvent.objects.create(
         order=order, at=now, side="channel", kind="captured", by=f"shop:{shop.pk}", detail={}
     )
