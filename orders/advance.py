@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -57,11 +57,24 @@ def advance_orders(
 
 
 @transaction.atomic
-def advance_fulfilments(*, fulfilment_ids: Sequence[int], to: FulfilmentState, at: datetime) -> list[int]:
-    """Move fulfilment orders to a state, those whose present state allows it; return the ids that moved."""
+def advance_fulfilments(
+    *,
+    fulfilment_ids: Sequence[int],
+    to: FulfilmentState,
+    at: datetime,
+    only_from: Collection[FulfilmentState] | None = None,
+) -> list[int]:
+    """Move fulfilment orders to a state, those whose present state allows it; return the ids that moved.
+
+    `only_from` narrows that down: the answer to a question moves only what still waits for that answer.
+    """
     if not fulfilment_ids:
         return []
-    allowed = [state.value for state, following in NEXT_FULFILMENT.items() if to in following]
+    allowed = [
+        state.value
+        for state, following in NEXT_FULFILMENT.items()
+        if to in following and (only_from is None or state in only_from)
+    ]
     return sorted(
         row[0] for row in fetch_all(ADVANCE_FULFILMENTS, [list(fulfilment_ids), allowed, to.value, at])
     )

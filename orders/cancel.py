@@ -50,10 +50,11 @@ CLAIM_QUESTIONS = """
     )
     RETURNING id, number, warehouse_outer_id
 """
-# With a warehouse that must answer.
-ASKABLE = (FulfilmentState.REQUESTED, FulfilmentState.ACCEPTED)
+# With a warehouse that must answer. One that has not even answered the request is asked when it has.
+WITH_WAREHOUSE = (FulfilmentState.REQUESTED, FulfilmentState.ACCEPTED, FulfilmentState.CANCEL_REQUESTED)
+ASKED = (FulfilmentState.CANCEL_REQUESTED,)
 DROPPABLE = (FulfilmentState.PLANNED, FulfilmentState.REFUSED)
-LIVE = (*DROPPABLE, *ASKABLE, FulfilmentState.PART_SHIPPED, FulfilmentState.CANCEL_REQUESTED)
+LIVE = (*DROPPABLE, *WITH_WAREHOUSE, FulfilmentState.PART_SHIPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +181,9 @@ def _sort(lines: dict[int, SalesOrderLine], wanted: dict[int, int | None]) -> So
         states = {row.fulfilment_id: row.fulfilment.state for row in live.get(ident, [])}
         if FulfilmentState.PART_SHIPPED in states.values():
             found.refused.add(line.order_id)
-        elif any(state in (*ASKABLE, FulfilmentState.CANCEL_REQUESTED) for state in states.values()):
+        elif any(state in WITH_WAREHOUSE for state in states.values()):
             found.asked[ident] = units
-            found.ask |= {key for key, state in states.items() if state in ASKABLE}
+            found.ask |= {key for key, state in states.items() if state == FulfilmentState.ACCEPTED}
         else:
             found.now[ident] = units
             found.drop |= set(states)
@@ -286,6 +287,17 @@ def _results(lines: dict[int, SalesOrderLine], found: Sorted) -> list[CancelResu
     return list(results.values())
 
 
+@transaction.atomic
+def resume_cancellations(*, fulfilment_ids: Sequence[int], at: datetime, by: str) -> None:
+    """Go on with cancellations that waited for a warehouse to answer the request itself."""
+    wanted = SalesOrderLine.objects.filter(
+        fulfilment_lines__fulfilment_id__in=fulfilment_ids, cancel_wanted__gt=0
+    )
+    cancels = [LineCancel(line.pk, line.cancel_wanted) for line in wanted.distinct()]
+    if cancels:
+        cancel_lines(cancels=cancels, reason=_("Cancelled while the warehouse was asked"), at=at, by=by)
+
+
 # --- the warehouse's answers --------------------------------------------------------------------------------
 
 
@@ -318,7 +330,9 @@ def _orders_of(fulfilment_ids: Sequence[int]) -> list[int]:
 
 
 def _stopped(answer: CancelAnswer, *, at: datetime, by: str) -> None:
-    moved = advance_fulfilments(fulfilment_ids=[answer.fulfilment_id], to=FulfilmentState.CANCELLED, at=at)
+    moved = advance_fulfilments(
+        fulfilment_ids=[answer.fulfilment_id], to=FulfilmentState.CANCELLED, at=at, only_from=ASKED
+    )
     if not moved:
         return
     _give_back(moved, at=at, by=by)
@@ -346,7 +360,9 @@ def _stopped(answer: CancelAnswer, *, at: datetime, by: str) -> None:
 
 
 def _not_stopped(answer: CancelAnswer, *, at: datetime, by: str) -> None:
-    moved = advance_fulfilments(fulfilment_ids=[answer.fulfilment_id], to=FulfilmentState.ACCEPTED, at=at)
+    moved = advance_fulfilments(
+        fulfilment_ids=[answer.fulfilment_id], to=FulfilmentState.ACCEPTED, at=at, only_from=ASKED
+    )
     if not moved:
         return
     order_ids = _orders_of(moved)

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from omni.kernel.sql import execute, fetch_all
 from orders.advance import advance_fulfilments, advance_orders
+from orders.cancel import resume_cancellations
 from orders.draft import Receiver
 from orders.models import FulfilmentLine, FulfilmentOrder
 from orders.record import Happening, Side, record_happenings
@@ -54,6 +55,8 @@ REFUSED = """
     UPDATE orders_fulfilmentorder f SET refusal = a.detail
     FROM unnest(%s::bigint[], %s::text[]) AS a(id, detail) WHERE f.id = a.id
 """
+# An answer to a request moves only what still waits for one.
+WAITING = (FulfilmentState.REQUESTED,)
 # Released: no warehouse still has to be asked for a part of it.
 WHOLLY_RELEASED = """
     SELECT DISTINCT l.order_id FROM orders_fulfilmentline l
@@ -186,13 +189,17 @@ def record_release_answers(*, answers: Sequence[ReleaseAnswer], at: datetime, by
     if fulfilment_ids:
         released = [row[0] for row in fetch_all(WHOLLY_RELEASED, [fulfilment_ids])]
         advance_orders(order_ids=released, to=Stage.RELEASED, at=at, by=by)
+        resume_cancellations(fulfilment_ids=fulfilment_ids, at=at, by=by)
 
 
 def _accepted(answers: list[ReleaseAnswer], *, at: datetime, by: str) -> None:
     if not answers:
         return
     moved = advance_fulfilments(
-        fulfilment_ids=[answer.fulfilment_id for answer in answers], to=FulfilmentState.ACCEPTED, at=at
+        fulfilment_ids=[answer.fulfilment_id for answer in answers],
+        to=FulfilmentState.ACCEPTED,
+        at=at,
+        only_from=WAITING,
     )
     execute(ACCEPTED, [at, [a.fulfilment_id for a in answers], [a.outer_id[:80] for a in answers]])
     _record(moved, "release.accepted", {}, at=at, by=by, side=Side.WAREHOUSE)
@@ -202,7 +209,10 @@ def _refused(answers: list[ReleaseAnswer], *, at: datetime, by: str) -> None:
     if not answers:
         return
     moved = advance_fulfilments(
-        fulfilment_ids=[answer.fulfilment_id for answer in answers], to=FulfilmentState.REFUSED, at=at
+        fulfilment_ids=[answer.fulfilment_id for answer in answers],
+        to=FulfilmentState.REFUSED,
+        at=at,
+        only_from=WAITING,
     )
     execute(REFUSED, [[a.fulfilment_id for a in answers], [a.detail for a in answers]])
     for answer in answers:
@@ -221,7 +231,10 @@ def _later(answers: list[ReleaseAnswer], *, at: datetime) -> None:
     if not answers:
         return
     moved = advance_fulfilments(
-        fulfilment_ids=[a.fulfilment_id for a in answers], to=FulfilmentState.PLANNED, at=at
+        fulfilment_ids=[a.fulfilment_id for a in answers],
+        to=FulfilmentState.PLANNED,
+        at=at,
+        only_from=WAITING,
     )
     rows = [answer for answer in answers if answer.fulfilment_id in moved]
     execute(

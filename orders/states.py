@@ -61,7 +61,6 @@ NEXT_FULFILMENT: Mapping[FulfilmentState, frozenset[FulfilmentState]] = {
             FulfilmentState.REFUSED,
             FulfilmentState.PART_SHIPPED,
             FulfilmentState.SHIPPED,
-            FulfilmentState.CANCEL_REQUESTED,
         }
     ),
     FulfilmentState.ACCEPTED: frozenset(

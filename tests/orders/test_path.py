@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -480,6 +480,35 @@ class TestCancel:
 
         assert stage(order) == Stage.SHIPPED
         assert order.lines.get().cancelled_quantity == 0
+
+    def test_a_request_without_an_answer_is_not_asked_to_be_stopped_before_it_is_answered(
+        self, house: House
+    ) -> None:
+        order = house.order()
+        fulfilment = source(order)
+        claim_planned(location_id=fulfilment.location_id, limit=10, **BY)
+
+        (result,) = cancel_orders(order_ids=[order.pk], reason="buyer called", **BY)
+        too_early = claim_cancel_questions(location_id=fulfilment.location_id, limit=10)
+        record_release_answers(answers=[ReleaseAnswer(fulfilment.pk, "accepted", "WMS-1")], **BY)
+        in_time = claim_cancel_questions(location_id=fulfilment.location_id, limit=10)
+
+        assert result.outcome == "asked"
+        assert (too_early, [question.number for question in in_time]) == ([], [fulfilment.number])
+
+    @pytest.mark.parametrize("outcome", ["refused", "later"])
+    def test_a_cancelled_order_that_the_warehouse_never_took_is_cancelled_at_its_answer(
+        self, house: House, outcome: Literal["refused", "later"]
+    ) -> None:
+        order = house.order()
+        fulfilment = source(order)
+        claim_planned(location_id=fulfilment.location_id, limit=10, **BY)
+        cancel_orders(order_ids=[order.pk], reason="buyer called", **BY)
+
+        record_release_answers(answers=[ReleaseAnswer(fulfilment.pk, outcome)], **BY)
+
+        assert stage(order) == Stage.CANCELLED
+        assert StockPool.objects.get().reserved == 0
 
     def test_what_was_stopped_cannot_ship(self, house: House) -> None:
         order = house.order()
