@@ -12,7 +12,7 @@ from integrations.models import Connection
 from inventory.adjust import StockAdjustment, adjust_stock
 from inventory.models.stock import Grade
 from omni.kernel.actors import actor
-from omni.kernel.errors import BadInput
+from omni.kernel.errors import BadInput, Busy
 from orders.cancel import CancelAnswer, record_cancel_answers
 from orders.confirm import ConfirmedParcel, UnknownFulfilment, confirm_shipment, record_progress
 from orders.hold import NewHold, place_holds, resolve_holds
@@ -49,10 +49,19 @@ class UnknownInventoryType(BadInput):
     code = "unknown_inventory_type"
 
 
-def apply_notice(*, notice: WarehouseNotice, connection: Connection, at: datetime) -> None:
+class MayBeOvertaken(Busy):
+    """The last confirmation of a delivery tells of less than was asked for: an earlier one may still be on its way."""
+
+    code = "may_be_overtaken"
+
+
+def apply_notice(
+    *, notice: WarehouseNotice, connection: Connection, at: datetime, is_settled: bool = True
+) -> None:
     """Do what the notice asks for. The same notice again changes nothing; news for the timeline may repeat.
 
-    Raises the errors of the operations it calls, and the three above; then nothing has changed.
+    `is_settled`: no earlier news of the same delivery is to be expected any more. Raises the errors of the operations
+    it calls, and those above; then nothing has changed.
     """
     by = actor("connection", connection.pk)
     if isinstance(notice, ProgressNotice):
@@ -69,7 +78,7 @@ def apply_notice(*, notice: WarehouseNotice, connection: Connection, at: datetim
     if isinstance(notice, StockChangeNotice):
         _adjust(notice, _location_id(place), at, by)
     else:
-        _settle_delivery(notice, _location_id(place), at, by)
+        _settle_delivery(notice, _location_id(place), at, by, is_settled=is_settled)
 
 
 def find_place(*, connection: Connection, warehouse_code: str) -> Connection:
@@ -101,12 +110,19 @@ def _location_id(connection: Connection) -> int:
 # --- deliveries ---------------------------------------------------------------------------------------------
 
 
-def _settle_delivery(notice: DeliveryNotice, location_id: int, at: datetime, by: str) -> None:
+def _settle_delivery(
+    notice: DeliveryNotice, location_id: int, at: datetime, by: str, *, is_settled: bool
+) -> None:
     fulfilment = FulfilmentOrder.objects.filter(number=notice.number, location_id=location_id).first()
     if fulfilment is None:
         raise UnknownFulfilment(_("There is no fulfilment order %s at this location.") % notice.number)
     detail = notice.detail or notice.raw_state
     if notice.state in ("shipped", "part_shipped"):
+        if notice.is_final and not is_settled and _leaves_a_rest(notice, fulfilment):
+            raise MayBeOvertaken(
+                _("%(number)s: less than was asked for; waiting for earlier confirmations.")
+                % {"number": notice.number}
+            )
         _ship(notice, fulfilment, at, by)
     elif notice.state == "cancelled":
         record_cancel_answers(answers=[CancelAnswer(fulfilment.pk, True, detail)], at=at, by=by)
@@ -150,6 +166,13 @@ def _ship(notice: DeliveryNotice, fulfilment: FulfilmentOrder, at: datetime, by:
         by=by,
         note=_("It has left the warehouse."),
     )
+
+
+def _leaves_a_rest(notice: DeliveryNotice, fulfilment: FulfilmentOrder) -> bool:
+    """Whether something of the fulfilment order would be left after this last confirmation."""
+    waiting = sum(line.quantity - line.shipped_quantity for line in fulfilment.lines.all())
+    told = sum(units for parcel in read_parcels(notice) for _sku_code, units in parcel.items)
+    return told < waiting and not fulfilment.shipments.filter(event_key=notice.event_key[:120]).exists()
 
 
 def read_parcels(notice: DeliveryNotice) -> list[ConfirmedParcel]:

@@ -12,7 +12,7 @@ from omni.kernel.sql import fetch_all
 # Deliveries that were taken and left no shipment. Most of them told of something else: the payload decides.
 WITHOUT_SHIPMENT = """
     SELECT m.id FROM integrations_inboundmessage m
-    WHERE m.kind = 'delivery' AND m.state = 'done'
+    WHERE m.kind IN ('delivery', 'delivery_part') AND m.state = 'done'
       AND NOT EXISTS (SELECT 1 FROM orders_shipment s WHERE s.event_key = left(m.event_key, 120))
     ORDER BY m.id
 """

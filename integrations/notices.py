@@ -15,8 +15,10 @@ from integrations.contract import (
     WarehouseNotice,
 )
 
+# A delivery's last word has a kind of its own: it must not be worked on before the others.
 KINDS: Mapping[str, type[WarehouseNotice]] = {
     "delivery": DeliveryNotice,
+    "delivery_part": DeliveryNotice,
     "progress": ProgressNotice,
     "stock_change": StockChangeNotice,
 }
@@ -24,6 +26,8 @@ KINDS: Mapping[str, type[WarehouseNotice]] = {
 
 def kind_of(notice: WarehouseNotice) -> str:
     """The word under which a notice is stored."""
+    if isinstance(notice, DeliveryNotice):
+        return "delivery" if notice.is_final else "delivery_part"
     return next(kind for kind, cls in KINDS.items() if isinstance(notice, cls))
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from integrations.apply import apply_notice
+from integrations.apply import MayBeOvertaken, apply_notice
 from integrations.contract import WarehouseNotice
 from integrations.health import note_success
 from integrations.models import Connection, InboundMessage, MessageLog
@@ -35,17 +35,24 @@ SWEEP = "integrations.tasks.take_inbound"
 # by minutes: then something is wrong.
 EARLY = (UnknownFulfilment, CommittedStock)
 EARLY_FOR = timedelta(minutes=5)
+# A final confirmation of less than was asked waits so long for one that it may have overtaken on the way here.
+GRACE = timedelta(seconds=30)
 ATTEMPTS_MAX = 8
 LEASE = timedelta(seconds=60)
 DELAY_SECONDS_MAX = 60
 
 # The lease is `not_before` pushed into the future: a worker that dies gives its rows back by itself. Attempts are
-# counted before the work, so that a message which kills its worker cannot loop for ever.
+# counted before the work, so that a message which kills its worker cannot loop for ever. The last confirmation of a
+# delivery waits for the others that are here: worked on first, it would have goods that have left sent once more.
 CLAIM = """
     UPDATE integrations_inboundmessage SET attempts = attempts + 1, not_before = clock_timestamp() + %s
     WHERE id IN (
-        SELECT id FROM integrations_inboundmessage WHERE state = 'new' AND not_before <= clock_timestamp()
-        ORDER BY not_before, id FOR UPDATE SKIP LOCKED LIMIT %s
+        SELECT m.id FROM integrations_inboundmessage m
+        WHERE m.state = 'new' AND m.not_before <= clock_timestamp() AND NOT EXISTS (
+            SELECT 1 FROM integrations_inboundmessage part
+            WHERE m.kind = 'delivery' AND part.kind = 'delivery_part' AND part.state = 'new'
+              AND part.subject = m.subject AND part.connection_id = m.connection_id)
+        ORDER BY m.not_before, m.id FOR UPDATE OF m SKIP LOCKED LIMIT %s
     )
     RETURNING id
 """
@@ -142,8 +149,15 @@ def _take(message: InboundMessage, at: datetime) -> None:
     try:
         with transaction.atomic():
             notice = notice_from_json(message.kind, message.payload)
-            apply_notice(notice=notice, connection=message.connection, at=at)
+            apply_notice(
+                notice=notice,
+                connection=message.connection,
+                at=at,
+                is_settled=at - message.received_at > GRACE,
+            )
             _close(message, InboundMessage.State.DONE, "", at)
+    except MayBeOvertaken as incomplete:
+        _later(message, incomplete.detail, at, is_over=False)
     except EARLY as early:
         _later(message, early.detail, at, is_over=at - message.received_at > EARLY_FOR)
     except (Busy, OperationalError, InterfaceError) as busy:

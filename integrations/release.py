@@ -154,7 +154,7 @@ def _request(
         except ChannelUnavailable as lost:
             if not lost.is_unknown_outcome:
                 raise
-            return warehouse.find_delivery(number=one.number)
+            return _look_up(warehouse, one.number, lost)
 
     outcomes = _call_each(ask, planned)
     answers = [
@@ -165,6 +165,20 @@ def _request(
     record_release_answers(answers=answers, at=timezone.now(), by=by)
     _log(connection, "create_delivery", [one.number for one in planned], outcomes)
     _raise_first(outcomes)
+
+
+def _look_up(warehouse: WarehouseAdapter, number: str, lost: ChannelUnavailable) -> WarehouseAnswer | None:
+    """What became of a request whose answer got lost. A look-up that fails too tells nothing about the request."""
+    try:
+        return warehouse.find_delivery(number=number)
+    except ChannelUnavailable as failed:
+        detail = f"{lost.detail}; {failed.detail}"
+        raise ChannelUnavailable(detail, is_unknown_outcome=True) from failed
+    except ChannelRejected as failed:
+        if failed.is_auth:
+            raise
+        detail = f"{lost.detail}; {failed.detail}"
+        raise ChannelUnavailable(detail, is_unknown_outcome=True) from failed
 
 
 def describe_delivery(planned: PlannedFulfilment, connection: Connection) -> DeliveryOrder:
@@ -202,8 +216,9 @@ def _read_request(one: PlannedFulfilment, outcome: Outcome) -> ReleaseAnswer | N
         # Known not to have arrived: planned again. Unknown: stays requested until somebody has looked.
         return None if error.is_unknown_outcome else _later(one, error.detail, error.retry_seconds)
     if isinstance(error, ChannelRejected):
+        # Whether it was the request or the look-up after it that was turned away, nobody knows: it is settled later.
         if error.is_auth:
-            return _later(one, error.detail)
+            return None
         return ReleaseAnswer(one.fulfilment_id, "refused", detail=error.detail)
     return _read_lookup(one, outcome)
 

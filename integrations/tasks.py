@@ -104,7 +104,8 @@ def push_cancel_requests_of(*, connection_id: int, **_newer: Any) -> None:
 @shared_task
 def take_inbound(**_newer: Any) -> None:
     doorbell.answer(SWEEP)
-    while take_messages(limit=INBOUND_BATCH, at=timezone.now()) == INBOUND_BATCH:
+    # Until none is left: the news of one delivery come one after the other, so a short batch is not the last.
+    while take_messages(limit=INBOUND_BATCH, at=timezone.now()):
         pass
 
 

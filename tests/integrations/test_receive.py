@@ -17,7 +17,7 @@ from django.utils import timezone
 from integrations import registry
 from integrations.lease import open_streams
 from integrations.models import Connection, InboundMessage, MessageLog
-from integrations.receive import EARLY_FOR, retry_inbound, take_inbound
+from integrations.receive import EARLY_FOR, GRACE, retry_inbound, take_inbound
 from integrations.release import release_fulfilments
 from inventory.models import StockLevel, StockMovement
 from omni.kernel.models import AuditEntry
@@ -404,7 +404,7 @@ def test_the_loss_of_a_unit_that_is_taken_for_an_order_waits_for_the_confirmatio
     assert InboundMessage.objects.get().state == InboundMessage.State.NEW
     call(warehouse, confirm(fulfilment, units=19))
 
-    take()
+    take(at=timezone.now() + GRACE + timedelta(seconds=5))
     take()
 
     assert set(InboundMessage.objects.values_list("state", flat=True)) == {InboundMessage.State.DONE}
@@ -419,10 +419,60 @@ def test_two_parcels_in_two_confirmations_are_two_shipments_of_one_order(
     call(warehouse, confirm(fulfilment, units=1, event="E2"))
 
     take()
+    take()
 
     fulfilment.refresh_from_db()
     assert fulfilment.state == FulfilmentState.SHIPPED
     assert sorted(Parcel.objects.values_list("tracking_no", flat=True)) == ["SFE1", "SFE2"]
+
+
+def test_the_last_confirmation_of_a_delivery_waits_for_the_others_that_are_here(
+    warehouse: Connection, house: House
+) -> None:
+    fulfilment = released(house, warehouse)
+    call(warehouse, confirm(fulfilment, units=1, event="E1", status="PARTDELIVERED", kind="1"))
+    call(warehouse, confirm(fulfilment, units=1, event="E2"))
+    first = InboundMessage.objects.get(event_key__contains="E1")
+    InboundMessage.objects.filter(pk=first.pk).update(not_before=timezone.now() + timedelta(minutes=1))
+
+    overtaken = take_inbound(limit=50, at=timezone.now() + GRACE + timedelta(seconds=5))
+
+    # worked on first, the last confirmation would have had the first parcel's goods sent again
+    assert overtaken == 0
+    assert not Shipment.objects.exists()
+    take()
+    take()
+    assert Shipment.objects.count() == 2
+    assert FulfilmentOrder.objects.count() == 1
+
+
+def test_a_last_confirmation_of_less_waits_a_little_for_one_that_it_has_overtaken(
+    warehouse: Connection, house: House
+) -> None:
+    fulfilment = released(house, warehouse)
+    call(warehouse, confirm(fulfilment, units=1, event="E2"))
+    take()
+    assert not Shipment.objects.exists()
+    call(warehouse, confirm(fulfilment, units=1, event="E1", status="PARTDELIVERED", kind="1"))
+
+    take()
+    take()
+
+    fulfilment.refresh_from_db()
+    assert (Shipment.objects.count(), fulfilment.state) == (2, FulfilmentState.SHIPPED)
+
+
+def test_a_last_confirmation_of_less_is_believed_when_nothing_else_comes(
+    warehouse: Connection, house: House
+) -> None:
+    fulfilment = released(house, warehouse)
+    call(warehouse, confirm(fulfilment, units=1))
+
+    take(at=timezone.now() + GRACE + timedelta(seconds=5))
+
+    fulfilment.refresh_from_db()
+    assert (Shipment.objects.count(), fulfilment.state) == (1, FulfilmentState.SHIPPED)
+    assert SalesOrder.objects.get().stage == Stage.APPROVED
 
 
 def test_a_warehouse_that_refuses_afterwards_is_a_refusal(warehouse: Connection, house: House) -> None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from integrations import registry
 from integrations.contract import ChannelRejected, ChannelUnavailable, WarehouseAnswer
+from integrations.health import resume_connection
 from integrations.lease import open_streams
 from integrations.models import Connection, Cursor, MessageLog
 from integrations.release import ask_cancellations, release_fulfilments, settle_unanswered
@@ -124,11 +125,12 @@ def test_a_lost_request_that_did_not_arrive_is_sent_again(
     assert len(depot.created) == 1
 
 
+@pytest.mark.parametrize("trouble", [LOST, AWAY, ChannelRejected("query refused", code="S999"), EXPIRED])
 def test_while_nobody_knows_whether_it_arrived_it_is_not_sent_again(
-    warehouse: Connection, depot: Depot, house: House
+    warehouse: Connection, depot: Depot, house: House, trouble: Exception
 ) -> None:
     plan(house)
-    depot.fails, depot.takes_effect = {"create": LOST, "find": LOST}, True
+    depot.fails, depot.takes_effect = {"create": LOST, "find": trouble}, True
     release(warehouse)
     again()
 
@@ -138,6 +140,7 @@ def test_while_nobody_knows_whether_it_arrived_it_is_not_sent_again(
     assert len(depot.created) == 1
     depot.fails.clear()
     FulfilmentOrder.objects.update(requested_at=timezone.now() - timedelta(minutes=5))
+    Connection.objects.update(health=Connection.Health.OK)
     again()
     settle(warehouse)
     assert only().state == FulfilmentState.ACCEPTED
@@ -223,7 +226,14 @@ def test_expired_credentials_pause_and_the_request_is_not_lost(
 
     warehouse.refresh_from_db()
     assert warehouse.health == Connection.Health.PAUSED
-    assert only().state == FulfilmentState.PLANNED
+    depot.fails.clear()
+    resume_connection(connection_id=warehouse.pk, at=timezone.now(), by="user:1")
+    FulfilmentOrder.objects.update(requested_at=timezone.now() - timedelta(minutes=5))
+    again()
+    settle(warehouse)
+    again()
+    release(warehouse)
+    assert only().state == FulfilmentState.ACCEPTED
 
 
 def test_one_document_that_is_rejected_does_not_trouble_the_connection(
