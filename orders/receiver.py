@@ -18,9 +18,9 @@ def encrypt_receiver(to: Receiver) -> bytes:
 
 def mask_receiver(to: Receiver) -> str:
     """What lists show: the platform's own mask, or ours: first letter of the name, last four digits of the number."""
-    name = to.name if to.is_masked or not to.name else to.name[0] + "**"
+    name = to.name if "*" in to.name or not to.name else to.name[0] + "**"
     number = to.mobile or to.phone
-    if number and not to.is_masked:
+    if number and "*" not in number:
         number = "*" * max(0, len(number) - 4) + number[-4:]
     return clean_text(" ".join(part for part in (name, number, to.province, to.city) if part))[:160]
 

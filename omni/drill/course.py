@@ -27,10 +27,19 @@ from orders.review import approve_orders
 from orders.states import FulfilmentState, Stage
 
 WAVE = 250
+LOAD_SECONDS_MAX = 3600
 CALM_CHECKS = 3  # looks in a row at which nothing is under way
 # Queues in which nothing may be left once the faults have stopped. Held and short orders may wait for ever.
 MUST_DRAIN = ("captured", "approved", "sourced", "to_ship", "unanswered", "cancelling", "dispatch_due")
 OPERATOR = "user:drill"
+# How often a trap falls. Those that cost many seconds each are rarer, or a drill would be spent waiting for them.
+OFTEN = 0.02
+RARE = {"hang": 0.0005, "hang_after_write": 0.001, "session_expired": 0.0003, "throttled": 0.002}
+# These are how TOP is, not faults; they stay.
+NATURE = ("missing_empty_list", "masked_receivers")
+# So many orders may be unheard of before the next wave of buyers comes.
+BEHIND_MAX = 1000
+KILLS_MIN = 2
 
 
 @dataclass(slots=True)
@@ -55,19 +64,19 @@ def run_course(
     """Run the drill inside the copy's own settings; return the report. `ok` is the verdict."""
     chance = random.Random(seed)
     top, qimen = Sandbox(copy.port + 1), Sandbox(copy.port + 2)
-    shop_id = Connection.objects.get(adapter="top").shop_id
+    shop_id = Connection.objects.get(adapter="top").shop_id or 0
     log = Log()
     started = time.monotonic()
     _set_the_scene(top, qimen)
-    _load(copy, top, qimen, log, orders=orders, chance=chance, kill_seconds=kill_seconds, say=say)
+    _load(copy, top, qimen, log, shop_id, orders=orders, chance=chance, kill_seconds=kill_seconds, say=say)
     log.seconds["load"] = round(time.monotonic() - started, 1)
-    top.set_faults(0)
-    qimen.set_faults(0)
+    top.tell("faults", **{name: 0 for name in top.ask("faults") if name not in NATURE})
+    qimen.tell("faults", **dict.fromkeys(qimen.ask("faults"), 0))
     calm_at = time.monotonic()
-    is_calm = _settle(log, top, qimen, shop_id or 0, seconds_max=settle_seconds_max, say=say)
+    is_calm = _settle(log, top, qimen, shop_id, seconds_max=settle_seconds_max, say=say)
     log.seconds["settle"] = round(time.monotonic() - calm_at, 1)
     truth, warehouse = top.ask("truth"), qimen.ask("truth")
-    findings = find_differences(top=truth, qimen=warehouse, shop_id=shop_id or 0)
+    findings = find_differences(top=truth, qimen=warehouse, shop_id=shop_id)
     if not is_calm:
         findings.insert(0, {"sentence": "Everything comes to rest.", "count": 1, "examples": [_waiting()]})
     return {
@@ -83,7 +92,7 @@ def run_course(
         "stages": _stages(),
         "kills": log.kills,
         "decisions_of_a_person": log.decisions,
-        "faults_fallen": {"top": truth.get("fallen", {})},
+        "faults_fallen": {"top": truth.get("fallen", {}), "warehouse": warehouse["callbacks"]},
         "seconds": log.seconds,
         "findings": findings,
     }
@@ -92,9 +101,10 @@ def run_course(
 def _set_the_scene(top: Sandbox, qimen: Sandbox) -> None:
     top.tell("pace", rate=0)
     qimen.tell("pace", pace=0)
-    faults = qimen.ask("faults")
+    chances = {name: RARE.get(name, OFTEN) for name in top.ask("faults")}
+    top.tell("faults", **{**chances, **dict.fromkeys(NATURE, 1)})
     # A warehouse that says yes to a cancellation and ships all the same cannot be defended against, only reported.
-    qimen.tell("faults", **{name: 0 if name == "cancel_too_late" else 0.02 for name in faults})
+    qimen.tell("faults", **{name: 0 if name == "cancel_too_late" else OFTEN for name in qimen.ask("faults")})
 
 
 def _load(
@@ -102,30 +112,34 @@ def _load(
     top: Sandbox,
     qimen: Sandbox,
     log: Log,
+    shop_id: int,
     *,
     orders: int,
     chance: random.Random,
     kill_seconds: float,
     say: Callable[[str], None],
 ) -> None:
-    """Waves of buyers, with a process killed every few seconds."""
+    """Waves of buyers, with a process killed every few seconds, until every kind was killed often enough."""
+    deadline = time.monotonic() + LOAD_SECONDS_MAX
     next_kill = time.monotonic() + kill_seconds
-    dry = 0
-    while log.placed < orders and dry < 60:
-        placed = top.tell("orders", count=min(WAVE, orders - log.placed))
-        count = len(placed.get("tids", []))
-        log.placed += count
-        dry = 0 if count else dry + 1
+    while time.monotonic() < deadline:
+        is_spared = kill_seconds == 0 or min(log.kills.values()) >= KILLS_MIN
+        if log.placed >= orders and is_spared:
+            return
+        unheard = log.placed - ChannelOrder.objects.filter(shop_id=shop_id).count()
+        if log.placed < orders and unheard < BEHIND_MAX:
+            log.placed += len(top.tell("orders", count=min(WAVE, orders - log.placed)).get("tids", []))
         if kill_seconds and time.monotonic() > next_kill:
-            kind = chance.choice(sorted(VICTIMS))
-            if copy.kill_one(kind, chance=chance):
-                log.kills[kind] += 1
+            kind = chance.choice(
+                sorted(kind for kind in VICTIMS if log.kills[kind] == min(log.kills.values()))
+            )
+            log.kills[kind] += copy.kill_one(kind, chance=chance) is not None
             next_kill = time.monotonic() + kill_seconds
         _act_as_operator(log)
-        say(f"{log.placed} placed, {_waiting()}")
         # New supply now and then, so that the platform has something to sell; the warehouse itself reports it.
         if chance.random() < 0.3:
             _receive_goods(qimen, chance)
+        say(f"{log.placed} placed, {unheard} unheard of, {_waiting()}")
         time.sleep(1)
 
 

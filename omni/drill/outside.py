@@ -23,12 +23,6 @@ class Sandbox:
     def tell(self, path: str, **body: Any) -> Any:
         return self._send(path, json.dumps(body).encode())
 
-    def set_faults(self, probability: float | None) -> None:
-        """Every trap to one probability; None: each to what its real counterpart shows (`--faults all`)."""
-        faults = self.ask("faults")
-        names = list(faults if isinstance(faults, dict) else [])
-        self.tell("faults", **dict.fromkeys(names, probability))
-
     def _send(self, path: str, body: bytes | None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - our own sandbox on loopback
             self._base + path, data=body, headers={"Content-Type": "application/json"}
