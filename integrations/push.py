@@ -237,9 +237,9 @@ def _send(
         record([_unanswered(key, failed.detail, retry_seconds) for key in subjects], timezone.now())
         raise
     results = [answered.get(key) or _unanswered(key, "no answer for this line") for key in subjects]
+    # The log first: who dies between the two has told a number that does not count yet, and tells it again.
+    _log(connection, operation, results, subjects, int((time.monotonic() - started) * 1000))
     record(results, timezone.now())
-    duration_ms = int((time.monotonic() - started) * 1000)
-    _log(connection, operation, results, subjects, duration_ms)
     _raise_if_away(operation, results)
 
 
