@@ -140,6 +140,8 @@ def _add_to_summary(run_id: int, made: Mapping[str, int]) -> None:
     if any(made.values()):
         run = Import.objects.select_for_update().only("summary").get(pk=run_id)
         for kind, count in made.items():
+            if not count:
+                continue
             run.summary[kind] = run.summary.get(kind, 0) + count
         run.save(update_fields=["summary"])
 
