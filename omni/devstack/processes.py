@@ -10,7 +10,9 @@ from omni.devstack.home import PROJECT
 
 # Queues by blast radius: a hanging channel must not hold up the stock. The routes stand in the settings.
 CORE_QUEUES = ("inventory", "default")
-CHANNEL_QUEUES = ("pull", "push", "webhook", "bulk")
+CHANNEL_QUEUES = ("pull", "push")
+# A flood of call-backs must not keep the channels from hearing of parcels.
+INBOUND_QUEUES = ("webhook", "bulk")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def programs(setting: Setting) -> list[Program]:
         _sandbox("qimen", setting, offset=2),
         web,
         _worker("core", CORE_QUEUES, python),
-        _worker("channels", CHANNEL_QUEUES, python),
+        _worker("channels", CHANNEL_QUEUES, python, processes=3),
+        _worker("inbound", INBOUND_QUEUES, python),
         beat,
     ]
     return [program for program in found if all(any(PROJECT.glob(needed)) for needed in program.needs)]
@@ -86,12 +89,21 @@ def _celery(python: str) -> tuple[str, ...]:
     )
 
 
-def _worker(name: str, queues: Iterable[str], python: str) -> Program:
+def _worker(name: str, queues: Iterable[str], python: str, *, processes: int = 2) -> Program:
     return Program(
         f"worker-{name}",
         (
             *(*_celery(python), "worker", "-l", "WARNING", "-n", f"{name}@%h"),
-            *("-Q", ",".join(queues), "-c", "2", "-O", "fair", "--without-gossip", "--without-mingle"),
+            *(
+                "-Q",
+                ",".join(queues),
+                "-c",
+                str(processes),
+                "-O",
+                "fair",
+                "--without-gossip",
+                "--without-mingle",
+            ),
         ),
         stops=3,
         behind_web=True,

@@ -48,11 +48,11 @@ class Copy:
             time.sleep(0.1)
 
     def works(self) -> bool:
-        """Whether the pages are there, beat has sent something, and both workers have their two processes."""
+        """Whether the pages are there, beat has sent something, and the three workers have their processes."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=10) as answer:
             checks = json.load(answer)["checks"]
         workers = [words for words in self.processes() if "-A omni worker " in words]
-        return checks["beat"].startswith("last ran") and len(workers) == 2 * (1 + 2)
+        return checks["beat"].startswith("last ran") and len(workers) == (1 + 2) + (1 + 3) + (1 + 2)
 
     def processes(self) -> list[str]:
         """The command lines of every live process that belongs to this copy."""
