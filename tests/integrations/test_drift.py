@@ -52,6 +52,7 @@ def deliver(warehouse: Connection, *, state: str, is_done: bool = True) -> Inbou
 
 
 def ship(warehouse: Connection, *, by: str) -> Shipment:
+    assert warehouse.location is not None
     fulfilment = FulfilmentOrder.objects.create(number="FO1", location=warehouse.location)
     return Shipment.objects.create(fulfilment=fulfilment, event_key="E1", shipped_at=timezone.now(), by=by)
 
