@@ -126,6 +126,7 @@ class Sheet:
     text: bytes  # the canonical payload
     hash: bytes
     skus: list[int]
+    keys: list[uuid.UUID]  # of the lines
     holds: list[tuple[HoldKind, str]]
     stage: Stage = Stage.CAPTURED
     channel_order_id: int = 0
@@ -154,7 +155,7 @@ def capture_orders(
     parked: list[Parked] = []
     repeats: list[tuple[int, OrderDraft]] = []
     for position, draft in enumerate(drafts):
-        sheet, fault = _prepare(draft, finder, at=at, strict=refuses)
+        sheet, fault = _prepare(draft, finder, shop_id=shop.pk, at=at, strict=refuses)
         if fault is not None:
             result: Result = "refused" if refuses else "parked"
             results[position] = Captured(
@@ -213,14 +214,14 @@ def _take_new(
 
 
 def _prepare(
-    draft: OrderDraft, finder: SkuFinder, *, at: datetime, strict: bool
+    draft: OrderDraft, finder: SkuFinder, *, shop_id: int, at: datetime, strict: bool
 ) -> tuple[Sheet, Fault | None]:
     """Resolve the SKUs, find the faults, choose the first stage."""
     content = draft.payload or draft_to_json(draft)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode(
         "utf-8", "backslashreplace"
     )
-    sheet = Sheet(draft, text, hashlib.sha1(text, usedforsecurity=False).digest(), [], [])
+    sheet = Sheet(draft, text, hashlib.sha1(text, usedforsecurity=False).digest(), [], [], [])
     for fault in find_faults(draft, at=at):
         if fault.hold is None or strict:
             return sheet, fault
@@ -230,6 +231,7 @@ def _prepare(
         if sku is None:
             return sheet, _unknown_sku(number, line)
         sheet.skus.append(sku)
+        sheet.keys.append(line_key(shop_id, draft.outer_id, line.outer_line_id))
     sheet.stage = first_stage(draft)
     _add_channel_holds(sheet)
     return sheet, None
@@ -296,7 +298,7 @@ def _demands(shop: Shop, sheets: Iterable[Sheet]) -> list[Demand]:
         return []
     return [
         Demand(
-            line_key=line_key(shop.pk, sheet.draft.outer_id, line.outer_line_id),
+            line_key=key,
             shop_id=shop.pk,
             sku_id=sku,
             quantity=line.quantity,
@@ -304,7 +306,7 @@ def _demands(shop: Shop, sheets: Iterable[Sheet]) -> list[Demand]:
         )
         for number, sheet in enumerate(sheets)
         if sheet.stage == Stage.CAPTURED
-        for line, sku in zip(sheet.draft.lines, sheet.skus, strict=True)
+        for line, sku, key in zip(sheet.draft.lines, sheet.skus, sheet.keys, strict=True)
         if not line.is_shipped and line.refund != LineRefund.DONE
     ]
 
@@ -345,7 +347,7 @@ def _insert(
         return set()
     copy_rows(COPY_VERSIONS, VERSION_TYPES, (_version_row(sheet, at, source) for sheet in sheets))
     copy_rows(COPY_ORDERS, ORDER_TYPES, (_order_row(shop, sheet, at) for sheet in sheets))
-    copy_rows(COPY_LINES, LINE_TYPES, (row for sheet in sheets for row in _line_rows(shop, sheet)))
+    copy_rows(COPY_LINES, LINE_TYPES, (row for sheet in sheets for row in _line_rows(sheet)))
     _insert_holds(sheets, at=at, by=by)
     close_taken(shop_id=shop.pk, outer_ids=[sheet.draft.outer_id for sheet in sheets], at=at, by=by)
     happenings = [_captured_happening(sheet, source) for sheet in sheets]
@@ -436,14 +438,14 @@ def _order_row(shop: Shop, sheet: Sheet, at: datetime) -> tuple[Any, ...]:
     )
 
 
-def _line_rows(shop: Shop, sheet: Sheet) -> Iterable[tuple[Any, ...]]:
+def _line_rows(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
     is_over = sheet.stage == Stage.CANCELLED
     is_gone = sheet.stage in (Stage.SHIPPED, Stage.COMPLETED)
-    for line, sku in zip(sheet.draft.lines, sheet.skus, strict=True):
+    for line, sku, key in zip(sheet.draft.lines, sheet.skus, sheet.keys, strict=True):
         is_cancelled = is_over or (line.refund == LineRefund.DONE and not is_gone and not line.is_shipped)
         yield (
             sheet.order_id,
-            line_key(shop.pk, sheet.draft.outer_id, line.outer_line_id),
+            key,
             line.outer_line_id,
             sku,
             clean_text(line.title)[:240],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tests.bench import capture
+from tests.bench import api, capture, reserve
 from tests.bench.measure import Result
 from tests.bench.size import Size
 
 BENCHES: Mapping[str, Callable[[Size], list[Result]]] = {
     "capture": capture.run,
+    "reserve": reserve.run,
+    "api": api.run,
 }

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any, NamedTuple
 
 import psycopg
@@ -25,7 +24,7 @@ SCHEMA = """
     ) WITH (fillfactor = 50);
     CREATE TABLE raw.external_order (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, shop_id bigint NOT NULL, outer_id text NOT NULL,
-        status text NOT NULL, total numeric(20, 4) NOT NULL, placed_at timestamptz NOT NULL,
+        status text NOT NULL, total numeric(20, 4) NOT NULL, placed_at timestamptz NOT NULL, payload jsonb NOT NULL,
         UNIQUE (shop_id, outer_id)
     );
     CREATE TABLE raw.order_line (
@@ -46,10 +45,11 @@ SCHEMA = """
 FILL_STOCK = "INSERT INTO raw.stock (sku_id, granted) SELECT n, 1000000000 FROM generate_series(1, %s) n"
 
 LOCK_STOCK = "SELECT sku_id, granted - reserved FROM raw.stock WHERE sku_id = ANY(%s) ORDER BY sku_id FOR NO KEY UPDATE"
+# The payloads travel in binary (%b): quoting them as text would cost more than all the rest.
 INSERT_ORDERS = """
-    INSERT INTO raw.external_order (shop_id, outer_id, status, total, placed_at)
-    SELECT 1, v.outer_id, 'WAIT_SELLER_SEND_GOODS', v.total, %s
-    FROM unnest(%s::text[], %s::numeric[]) AS v(outer_id, total)
+    INSERT INTO raw.external_order (shop_id, outer_id, status, total, placed_at, payload)
+    SELECT 1, v.outer_id, 'WAIT_SELLER_SEND_GOODS', v.total, %s, v.payload::jsonb
+    FROM unnest(%s::text[], %s::numeric[], %b::text[]) AS v(outer_id, total, payload)
     ON CONFLICT (shop_id, outer_id) DO NOTHING RETURNING id, outer_id
 """
 INSERT_LINES = """
@@ -81,6 +81,7 @@ class Line(NamedTuple):
 class Order:
     outer_id: str
     total: str
+    payload: str
     lines: Sequence[Line]
 
 
@@ -96,16 +97,19 @@ def prepare(conninfo: str, *, skus: int) -> None:
         connection.execute("ANALYZE raw.stock")
 
 
-def make_orders(*, number: int, skus: int, name: str, lines: int = 2) -> list[Order]:
-    """Orders of `lines` different SKUs each; other names, other orders."""
-    rng, numbers = random.Random(name), count()
+def make_orders(
+    *, number: int, skus: int, name: str, payloads: Sequence[str] = ("{}",), lines: int = 2
+) -> list[Order]:
+    """Orders of `lines` different SKUs each, with these payloads in turn; other names, other orders."""
+    rng = random.Random(name)
     return [
         Order(
-            f"{name}-{next(numbers)}",
+            f"{name}-{position}",
             "258.00",
+            payloads[position % len(payloads)],
             [Line(sku, 1 + rng.randrange(3), "129.00") for sku in rng.sample(range(1, skus + 1), lines)],
         )
-        for _ in range(number)
+        for position in range(number)
     ]
 
 
@@ -116,7 +120,12 @@ def store_batch(connection: psycopg.Connection[Any], orders: Sequence[Order]) ->
     with connection.transaction():
         rows = run(
             INSERT_ORDERS,
-            [at, [order.outer_id for order in orders], [order.total for order in orders]],
+            [
+                at,
+                [order.outer_id for order in orders],
+                [order.total for order in orders],
+                [order.payload for order in orders],
+            ],
             prepare=False,
         )
         ids = {outer_id: ident for ident, outer_id in rows.fetchall()}
@@ -152,7 +161,7 @@ def store_one(connection: psycopg.Connection[Any], order: Order) -> None:
     at = datetime.now(UTC)
     run = connection.execute
     with connection.transaction():
-        found = run(INSERT_ORDERS, [at, [order.outer_id], [order.total]]).fetchone()
+        found = run(INSERT_ORDERS, [at, [order.outer_id], [order.total], [order.payload]]).fetchone()
         if found is None:
             return
         for number, line in enumerate(order.lines):

@@ -7,8 +7,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from inventory.models import PublishedStock, Reservation, Shortage, StockPool
 from inventory.publish import plan_all_published_stock
@@ -21,6 +19,7 @@ from products.models import Sku
 from tests.factories.inventory import put_stock
 from tests.factories.orders import NOON, House, later, line_draft, make_house, order_draft, order_of
 from tests.factories.products import ListingFactory, SkuFactory
+from tests.statements import StatementCounter
 
 pytestmark = pytest.mark.django_db
 
@@ -311,11 +310,9 @@ def test_the_number_of_statements_does_not_grow_with_the_batch(house: House) -> 
     counts = []
     for size in (20, 200):
         drafts = [order_draft(line_draft(house.sku), line_draft(house.sku)) for _ in range(size)]
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+        with StatementCounter() as counter:
             house.take(*drafts)
-        counts.append(len(queries))
+        counts.append(counter.statements)
 
     assert counts[0] == counts[1]
     assert counts[1] <= 25
