@@ -15,6 +15,9 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
+ZONED = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-](0\d|1[0-4]):[0-5]\d)", re.ASCII
+)
 FRACTION = Decimal("0.0001")
 YEARS = range(2000, 2101)
 
@@ -113,6 +116,17 @@ class Amount(serializers.Field[Decimal, Any, str, Any]):
         return f"{value:f}"
 
 
+def read_moment(text: str) -> datetime | None:
+    """The moment that an ISO 8601 text with its zone names, in UTC; None if it names none from 2000 to 2100."""
+    if not ZONED.fullmatch(text):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.year in YEARS else None
+
+
 class Moment(serializers.DateTimeField):
     """ISO 8601 with its zone; stored in UTC."""
 
@@ -121,15 +135,10 @@ class Moment(serializers.DateTimeField):
     }
 
     def to_internal_value(self, value: Any) -> datetime:
-        moment = None
-        if isinstance(value, str) and "T" in value:
-            try:
-                moment = datetime.fromisoformat(value)
-            except ValueError:
-                moment = None
-        if moment is None or moment.tzinfo is None or moment.year not in YEARS:
+        moment = read_moment(value) if isinstance(value, str) else None
+        if moment is None:
             self.fail("invalid")
-        return moment.astimezone(UTC)
+        return moment
 
 
 class StrictObject(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError as InvalidValue
 from django.utils.translation import gettext as _
 from django_filters import rest_framework as filters
 from django_filters.fields import IsoDateTimeField
 from rest_framework.exceptions import ValidationError
 
-from omni.kernel.api.fields import YEARS
+from omni.kernel.api.fields import read_moment
 
 PAGE_PARAMETERS = frozenset({"cursor", "page_size", "format"})
 
@@ -30,10 +31,12 @@ class StrictFilterSet(filters.FilterSet):  # type: ignore[misc]
 
 
 class _ZonedField(IsoDateTimeField):  # type: ignore[misc]
-    def strptime(self, value: str, format: str) -> Any:
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None or moment.year not in YEARS:
-            raise ValueError("a moment needs its zone")
+    def to_python(self, value: Any) -> datetime | None:
+        if value in self.empty_values:
+            return None
+        moment = read_moment(str(value))
+        if moment is None:
+            raise InvalidValue(_("A moment such as “2026-05-04T12:00:00+08:00”, with its zone."))
         return moment
 
 

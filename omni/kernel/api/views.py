@@ -21,7 +21,7 @@ class ReadingView(ReadOnlyModelViewSet[Any]):
     What may hold personal data is never taken from a cache unasked; the ETag makes asking cheap.
     """
 
-    lookup_value_regex = "[^/]+"
+    lookup_value_regex = r"[^/\x00]+"
 
 
 class NoSuchEndpoint(APIView):
