@@ -82,7 +82,9 @@ INSTALLED_APPS = [
     "reports.apps.ReportsConfig",
     "integrations.apps.IntegrationsConfig",
 ]
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # omni.request_id has looked at it
 MIDDLEWARE = [
+    "omni.request_id.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "omni.csp.PolicyByPath",

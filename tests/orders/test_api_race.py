@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.db import connection
@@ -50,10 +51,10 @@ def server(mutant: str = "") -> Iterator[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    settings = connection.settings_dict
-    url = f"postgresql://{settings['USER']}@/{settings['NAME']}?host={settings['HOST']}"
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    url = urlunsplit(parts._replace(path=f"/{connection.settings_dict['NAME']}"))
     target = "omni.wsgi:application"
-    environ = {**os.environ, "DATABASE_URL": url, "OMNI_MUTANT": mutant, "LOG_LEVEL": "ERROR"}
+    environ = {**os.environ, "DATABASE_URL": url, "OMNI_MUTANT": mutant, "LOG_LEVEL": "CRITICAL"}
     if mutant:
         target = "tests.orders.mutant_wsgi:application"
     command = [
@@ -90,7 +91,7 @@ def buy(house: House, port: int) -> Counter[int]:
     lock, barrier = threading.Lock(), threading.Barrier(CLIENTS)
 
     def client(mine: list[tuple[int, str]]) -> None:
-        link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         barrier.wait()
         for number, body in mine:
             headers = {
