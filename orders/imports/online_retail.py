@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -113,6 +114,29 @@ class OnlineRetail(Target):
     chunk_rows = 4_000  # about 200 invoices
     can_undo = True
     error_outcome = PARKED
+    reasons: Mapping[str, Promise] = {
+        "postage": gettext_lazy("postage"),
+        "manual_entry": gettext_lazy("manual entry"),
+        "discount": gettext_lazy("discount"),
+        "sample": gettext_lazy("sample"),
+        "charity": gettext_lazy("donation"),
+        "bad_debt": gettext_lazy("bad debt"),
+        "bank_charge": gettext_lazy("bank charge"),
+        "marketplace_fee": gettext_lazy("marketplace fee"),
+        "gift_voucher": gettext_lazy("gift voucher"),
+        "not_a_product": gettext_lazy("not a product"),
+        "unknown_document": gettext_lazy("neither invoice nor cancellation"),
+        "stock_write_off": gettext_lazy("stock written off"),
+        "negative_quantity": gettext_lazy("negative quantity"),
+        "negative_price": gettext_lazy("negative price"),
+        "bad_quantity": gettext_lazy("impossible quantity"),
+        "no_price": gettext_lazy("no price"),
+        "foreign_sku": gettext_lazy("SKU of another brand"),
+        "late_line": gettext_lazy("line came after its order was taken"),
+        "buyer_unknown": gettext_lazy("cancellation without a customer"),
+        "no_matching_order": gettext_lazy("no order that it cancels"),
+        "more_than_bought": gettext_lazy("more than was bought"),
+    }
     fields = (
         Field(
             "invoice", gettext_lazy("Invoice"), "code", True, ("InvoiceNo", "Invoice"), 20, example="536365"

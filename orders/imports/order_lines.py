@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -60,6 +61,12 @@ class OrderLines(Target):
     chunk_rows = 1_000
     can_undo = True
     error_outcome = PARKED
+    reasons: Mapping[str, Promise] = {
+        "contradiction": gettext_lazy("the order's rows contradict one another"),
+        "unknown_sku": gettext_lazy("unknown SKU"),
+        "future_time": gettext_lazy("time in the future"),
+        "stale": gettext_lazy("older than what is known"),
+    }
     fields = (
         Field(
             "number",

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 
 from omni.kernel.errors import BadInput
 from omni.kernel.imports.commit import start_commit, start_retry
-from omni.kernel.imports.fields import Field
+from omni.kernel.imports.fields import Field, Text
 from omni.kernel.imports.preview import start_preview
 from omni.kernel.imports.target import Context, Obstacle, Row, Taken, Target, Verdict
 from omni.kernel.imports.undo import start_undo
@@ -41,6 +41,7 @@ class PeopleTarget(Target):
     chunk_rows = 3
     can_undo = True
     error_outcome = "refused"
+    reasons: Mapping[str, Text] = {"reserved": "reserved login"}
 
     def check_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         if params.get("bad"):

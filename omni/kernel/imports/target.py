@@ -89,7 +89,7 @@ class Target(Protocol):
 
     `group_by`: the field (or empty) whose rows with the same value come in one chunk, in the file's order.
     `whole_groups`: one row with an error keeps back the others of its group. `error_outcome`: the word for rows with
-    errors.
+    errors. `reasons`: the target's own reasons in a few words, for people.
     """
 
     name: str
@@ -100,6 +100,7 @@ class Target(Protocol):
     chunk_rows: int
     can_undo: bool
     error_outcome: str
+    reasons: Mapping[str, Text]
 
     def check_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """What the target needs besides the file, checked and completed. Raises BadInput."""

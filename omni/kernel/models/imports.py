@@ -141,6 +141,7 @@ class ImportRow(models.Model):
                 fields=["run", "line_no"], condition=models.Q(status="error"), name="import_row_error"
             ),
             models.Index(fields=["row_key"], condition=models.Q(status="error"), name="import_row_parked"),
+            models.Index(fields=["id"], condition=models.Q(status="error"), name="import_row_open"),
         ]
 
     def __str__(self) -> str:
