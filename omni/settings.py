@@ -302,6 +302,9 @@ UNFOLD = {
     "SITE_SYMBOL": "hub",
     "SHOW_HISTORY": True,
     "SHOW_LANGUAGES": True,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("ui/icon.svg")},
+    ],
     "STYLES": [lambda request: static("ui/admin.css")],
     "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "omni.navigation.sidebar"},
     "COMMAND": {"search_callback": "omni.lookup.find_anything"},

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from integrations.models import Connection, InboundMessage, MessageLog
-from omni.kernel.admin_base import Queue, column
+from integrations.receive import retry_inbound
+from omni.kernel.admin_base import Queue, RowResult, column
 from omni.kernel.display import age_text
 from products.admin.scoped import ScopedAdmin, choice_filter
 from products.scope import Scope, scope_of
@@ -57,6 +60,16 @@ class OutcomeFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(is_ok=False) if self.value() == "failed" else queryset
+
+
+def _retry(rows: list[Any], at: datetime, by: str) -> list[RowResult]:
+    results = []
+    for row in rows:
+        is_queued = bool(retry_inbound(message_ids=[row.pk], at=at, by=by))
+        results.append(
+            RowResult(row.event_key, is_queued, "" if is_queued else gettext("It has not failed."))
+        )
+    return results
 
 
 class ConnectionScopedAdmin(ScopedAdmin):
@@ -107,6 +120,12 @@ class InboundMessageAdmin(ConnectionScopedAdmin):
     list_select_related = ("connection",)
     list_filter = (ConnectionFilter, choice_filter("state"))
     search_fields = ("event_key__exact",)
+    actions = ("retry",)
+
+    @admin.action(description=_("Retry"), permissions=["operate"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        rows = list(queryset.order_by("id"))
+        return self.operate(request, _("Retry"), lambda at, by: _retry(rows, at, by))
 
     @column(description=_("state"), label={"new": "info", "done": "success", "failed": "danger"})
     def show_state(self, row: InboundMessage) -> tuple[str, str]:
