@@ -163,6 +163,7 @@ USE_TZ = True
 
 # --- web ----------------------------------------------------------------------------------------------------
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 _STRICT = {
     "default-src": [NONE],
     "script-src": [SELF],

@@ -52,7 +52,7 @@ def test_every_page_is_quiet_stays_inside_and_can_be_used_by_all(
         visitor.check_access()
 
     visitor.close()
-    assert visitor.faults == []
+    assert visitor.faults == [], "\n".join(visitor.faults)
 
 
 def test_a_person_resolves_a_hold_approves_and_cancels(
@@ -81,7 +81,7 @@ def test_a_person_resolves_a_hold_approves_and_cancels(
     assert OrderHold.objects.get(order=order).note == "looked at it"
     assert "the buyer asked" in page.inner_text(".omni-timeline")
     visitor.close()
-    assert visitor.faults == []
+    assert visitor.faults == [], "\n".join(visitor.faults)
 
 
 def test_a_bulk_action_says_what_became_of_every_row(
@@ -107,7 +107,7 @@ def test_a_bulk_action_says_what_became_of_every_row(
     assert "It has been shipped" in refused
     assert SalesOrder.objects.filter(stage=Stage.CANCELLED).count() > 1
     visitor.close()
-    assert visitor.faults == []
+    assert visitor.faults == [], "\n".join(visitor.faults)
 
 
 def test_a_parked_order_is_dismissed_with_its_note(
@@ -126,4 +126,4 @@ def test_a_parked_order_is_dismissed_with_its_note(
     parked.refresh_from_db()
     assert (parked.state, parked.note) == (ParkedOrder.State.DISMISSED, "测试单")
     visitor.close()
-    assert visitor.faults == []
+    assert visitor.faults == [], "\n".join(visitor.faults)

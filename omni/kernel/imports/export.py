@@ -111,7 +111,7 @@ def _kind_label(field: Field) -> str:
         "text": _("text"),
         "code": _("code"),
         "integer": _("whole number"),
-        "decimal": _("number"),
+        "decimal": _("decimal number"),
         "moment": _("date and time"),
         "date": _("date"),
         "boolean": _("yes or no"),
