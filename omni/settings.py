@@ -307,6 +307,7 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("ui/icon.svg")},
     ],
     "STYLES": [lambda request: static("ui/admin.css")],
+    "SCRIPTS": [lambda request: static("ui/admin.js")],
     "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "omni.navigation.sidebar"},
     "COMMAND": {"search_callback": "omni.lookup.find_anything"},
     "DASHBOARD_CALLBACK": "omni.home.home_page",
