@@ -12,7 +12,6 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from inventory.adjust import StockAdjustment, adjust_stock
 from inventory.api import filters, serializers
@@ -21,7 +20,7 @@ from inventory.count import StockCount, count_stock
 from inventory.models import Location, PublishedStock, StockLevel
 from inventory.receive import StockReceipt, receive_stock
 from omni.kernel.api.idempotency import PARAMETER, Answer, actor_of, answer_once
-from omni.kernel.api.views import ReadingView
+from omni.kernel.api.views import HouseView, ReadingView
 from products.api.scope import in_shops, visible_skus
 from products.models import Shop, Sku
 
@@ -66,7 +65,7 @@ class PublishedStockView(ReadingView):
         return self.queryset.filter(in_shops(self.request))
 
 
-class SellableView(APIView):
+class SellableView(HouseView):
     """What the shops may sell of some SKUs at this moment."""
 
     scopes = SCOPES
@@ -97,7 +96,7 @@ class SellableView(APIView):
         return Response({"results": rows})
 
 
-class AvailabilityView(APIView):
+class AvailabilityView(HouseView):
     """Ask for many (SKU, shop, quantity) at once. Nothing is promised by asking."""
 
     scopes = {"read": "stock:read", "write": "stock:read"}
@@ -128,7 +127,7 @@ class AvailabilityView(APIView):
         return Response({"results": rows})
 
 
-class BookingView(APIView):
+class BookingView(HouseView):
     """A document that changes stock: taken once by its number."""
 
     scopes = SCOPES

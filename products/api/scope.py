@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from omni.kernel.errors import NotFound
 from products.models import Listing, Shop
-from products.scope import EVERYTHING, Scope, scope_of
+from products.scope import visible_brand_ids, visible_shop_ids
 
 
 class UnknownShop(NotFound):
@@ -19,36 +19,35 @@ class UnknownShop(NotFound):
     code = "unknown_shop"
 
 
-def api_scope(request: Request) -> Scope:
-    """The scope of the key or person that calls. A key without shops is for every shop."""
+def visible_brands(request: Request) -> frozenset[int] | None:
+    """The brands whose products the caller may see; None: every brand.
+
+    A key without shops is for every shop. A shop without a brand sells all of them.
+    """
     key: Any = request.auth
     if key is None:
-        return scope_of(request.user)
+        return visible_brand_ids(request.user)
     if not key.shop_ids:
-        return EVERYTHING
-    shops = frozenset(key.shop_ids)
-    brands = Shop.objects.filter(pk__in=shops, brand__isnull=False).values_list("brand_id", flat=True)
-    return Scope(shop_ids=shops, brand_ids=frozenset(brands))
+        return None
+    brands = set(Shop.objects.filter(pk__in=key.shop_ids).values_list("brand_id", flat=True))
+    return None if None in brands else frozenset(brand for brand in brands if brand is not None)
 
 
 def in_shops(request: Request, path: str = "shop") -> Q:
     """The rows of shops that the caller may see; `path` leads from the row to its shop."""
     key: Any = request.auth
-    if key is not None:  # the brands of a key are of no use here and cost a statement
-        shops = key.shop_ids
-        return Q(**{f"{path}__in": shops}) if shops else Q()
-    scope = scope_of(request.user)
-    return Q() if scope.is_everything else Q(**{f"{path}__in": scope.shop_ids})
+    shops = visible_shop_ids(request.user) if key is None else key.shop_ids or None
+    return Q() if shops is None else Q(**{f"{path}__in": shops})
 
 
 def visible_skus(request: Request, path: str = "") -> Q:
     """The SKUs of the caller's brands, and those that its shops list; `path` leads from the row to its SKU."""
-    scope = api_scope(request)
-    if scope.is_everything:
+    brands = visible_brands(request)
+    if brands is None:
         return Q()
-    listed = Listing.objects.filter(shop__in=scope.shop_ids, sku=OuterRef(f"{path or 'pk'}"))
+    listed = Listing.objects.filter(in_shops(request), sku=OuterRef(path or "pk"))
     brand = f"{path}__spu__brand__in" if path else "spu__brand__in"
-    return Q(**{brand: scope.brand_ids}) | Q(Exists(listed))
+    return Q(**{brand: brands}) | Q(Exists(listed))
 
 
 def shop_of(request: Request, code: str) -> Shop:

@@ -6,7 +6,7 @@ from django.db.models import Q, QuerySet
 
 from omni.kernel.api.views import ReadingView
 from products.api import filters, serializers
-from products.api.scope import api_scope, in_shops, visible_skus
+from products.api.scope import in_shops, visible_brands, visible_skus
 from products.models import Brand, Category, Listing, Shop, Sku, Spu
 
 SCOPES = {"read": "products:read"}
@@ -23,8 +23,8 @@ class BrandView(ReadingView):
     queryset = Brand.objects.all()
 
     def get_queryset(self) -> QuerySet[Brand]:
-        scope = api_scope(self.request)
-        return Brand.objects.filter(Q() if scope.is_everything else Q(pk__in=scope.brand_ids))
+        brands = visible_brands(self.request)
+        return self.queryset.filter(Q() if brands is None else Q(pk__in=brands))
 
 
 class CategoryView(ReadingView):
@@ -49,11 +49,11 @@ class SpuView(ReadingView):
     queryset = Spu.objects.select_related("brand", "category")
 
     def get_queryset(self) -> QuerySet[Spu]:
-        scope = api_scope(self.request)
-        if scope.is_everything:
+        brands = visible_brands(self.request)
+        if brands is None:
             return self.queryset
-        listed = Listing.objects.filter(shop__in=scope.shop_ids).values("sku__spu")
-        return self.queryset.filter(Q(brand__in=scope.brand_ids) | Q(pk__in=listed))
+        listed = Listing.objects.filter(in_shops(self.request)).values("sku__spu")
+        return self.queryset.filter(Q(brand__in=brands) | Q(pk__in=listed))
 
 
 class SkuView(ReadingView):

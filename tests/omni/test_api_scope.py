@@ -234,3 +234,13 @@ def _addresses() -> set[str]:
         path = path if path.endswith(("cancel", "retry")) else re.sub(r"<\w+>", "<one>", path)
         plain.add(path)
     return plain
+
+
+def test_a_key_for_a_shop_without_a_brand_sees_every_product(ours: House, theirs: House) -> None:
+    own_shop = make_house(stock=0).shop
+
+    caller = Caller(own_shop)
+
+    codes = {row["code"] for row in caller.get("skus").json()["results"]}
+    assert {ours.sku.code, theirs.sku.code} <= codes
+    assert [row["code"] for row in caller.get("shops").json()["results"]] == [own_shop.code]

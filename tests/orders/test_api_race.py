@@ -91,7 +91,7 @@ def buy(house: House, port: int) -> Counter[int]:
     lock, barrier = threading.Lock(), threading.Barrier(CLIENTS)
 
     def client(mine: list[tuple[int, str]]) -> None:
-        link = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         barrier.wait()
         for number, body in mine:
             headers = {

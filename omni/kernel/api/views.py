@@ -24,6 +24,11 @@ class ReadingView(ReadOnlyModelViewSet[Any]):
     lookup_value_regex = r"[^/\x00]+"
 
 
+@method_decorator(cache_control(private=True, no_cache=True), name="dispatch")
+class HouseView(APIView):
+    """Whatever is neither list nor detail."""
+
+
 class NoSuchEndpoint(APIView):
     """What lies under /api/ and is no endpoint: a problem like any other, not a page."""
 
