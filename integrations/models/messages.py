@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from integrations.models.connection import Connection
 from omni.kernel.crypto import EncryptedJSONField
@@ -51,7 +52,7 @@ class InboundMessage(models.Model):
     """
 
     class State(models.TextChoices):
-        NEW = "new", _("new")
+        NEW = "new", pgettext_lazy("inbound message", "new")
         DONE = "done", _("done")
         FAILED = "failed", _("failed: needs a person")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from inventory.models.network import Location, LocationGroup
 from inventory.models.stock import StockLevel, StockPool
@@ -21,10 +22,10 @@ class Reservation(models.Model):
     """
 
     class State(models.TextChoices):
-        HELD = "held", _("held")
+        HELD = "held", pgettext_lazy("reservation", "held")
         COMMITTED = "committed", _("committed")
         SHIPPED = "shipped", _("shipped")
-        RELEASED = "released", _("released")
+        RELEASED = "released", pgettext_lazy("reservation", "released")
 
     LIVE = (State.HELD, State.COMMITTED)
 

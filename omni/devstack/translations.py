@@ -82,7 +82,6 @@ def compile_catalogues() -> int:
 
 def update_catalogues() -> int:
     """Add every text that no catalogue knows to the one of its room, without a translation; return how many."""
-    from babel.messages.catalog import Catalog
     from babel.messages.pofile import write_po
 
     known = {text for path in catalogues() for text in _translations(path)}
@@ -92,7 +91,7 @@ def update_catalogues() -> int:
             path = PROJECT / origin.place.parts[0] / "locale" / LOCALE / "LC_MESSAGES/django.po"
             missing.setdefault(path, []).append((text, origin))
     for path, texts in missing.items():
-        catalogue = _read(path) if path.exists() else Catalog(locale=LOCALE, project="Omni", fuzzy=False)
+        catalogue = _read(path) if path.exists() else _empty_catalogue()
         for text, origin in texts:
             message = (text.message, origin.plural) if origin.plural else text.message
             catalogue.add(message, context=text.context)
@@ -171,6 +170,22 @@ def _read(path: Path) -> Catalog:
 
     with path.open("rb") as source:
         return read_po(source, locale=path.parents[1].name)
+
+
+def _empty_catalogue() -> Catalog:
+    from babel.messages.catalog import Catalog
+
+    # Babel would fill what is not said with words such as EMAIL@ADDRESS.
+    return Catalog(
+        locale=LOCALE,
+        header_comment="# Omni in Simplified Chinese. The terms are those of docs/glossary.md.",
+        project="Omni",
+        version="1",
+        msgid_bugs_address="-",
+        last_translator="Omni",
+        language_team="Omni",
+        fuzzy=False,
+    )
 
 
 def _is_fresh(path: Path) -> bool:

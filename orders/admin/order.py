@@ -14,6 +14,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import column
@@ -267,7 +268,7 @@ class SalesOrderAdmin(ScopedAdmin):
     def show_asked_by(self, order: Any) -> str:
         return clip(", ".join(order.decision_rows[0].fired) if order.decision_rows else "–")
 
-    @column(description=_("message"))
+    @column(description=pgettext_lazy("order", "message"))
     def show_message(self, order: SalesOrder) -> str:
         return clip(order.buyer_message or order.seller_memo or "–", 40)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from omni.kernel.crypto import EncryptedJSONField
 from products.models import Shop
@@ -73,7 +74,7 @@ class ParkedOrder(models.Model):
 
     class State(models.TextChoices):
         OPEN = "open", _("open")
-        TAKEN = "taken", _("taken")
+        TAKEN = "taken", pgettext_lazy("parked order", "taken")
         DISMISSED = "dismissed", _("dismissed")
 
     shop = models.ForeignKey(Shop, models.PROTECT, related_name="+", verbose_name=_("shop"), db_index=False)

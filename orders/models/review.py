@@ -6,6 +6,7 @@ import pghistory
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from orders.models.sales import SalesOrder
 from products.models import Shop
@@ -43,7 +44,7 @@ class OrderHold(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State.choices, db_default=State.OPEN)
     reason = models.TextField(_("reason"))
     placed_by = models.CharField(_("placed by"), max_length=80)
-    placed_at = models.DateTimeField(_("placed at"), db_default=Now())
+    placed_at = models.DateTimeField(pgettext_lazy("hold", "placed at"), db_default=Now())
     resolved_by = models.CharField(_("resolved by"), max_length=80, db_default="")
     resolved_at = models.DateTimeField(_("resolved at"), null=True)
     note = models.TextField(_("note"), db_default="")

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import xlsxwriter
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from omni.kernel.imports.fields import DANGEROUS_STARTS, Field
 
@@ -94,7 +95,9 @@ def write_template(file: Path | IO[bytes], fields: Sequence[Field], *, title: st
         _write_row(sheet, 1, [field.example for field in fields])
         notes = book.add_worksheet(_("Notes"))
         notes.set_column(0, 3, 28)
-        for column, heading in enumerate((_("Column"), _("Required"), _("Holds"), _("Note"))):
+        for column, heading in enumerate(
+            (_("Column"), _("Required"), pgettext("template sheet", "Holds"), _("Note"))
+        ):
             notes.write_string(0, column, heading, bold)
         for row, field in enumerate(fields, 1):
             required = _("yes") if field.is_required else _("no")

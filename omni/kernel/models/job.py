@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class Job(models.Model):
@@ -20,7 +21,7 @@ class Job(models.Model):
     kind = models.CharField(_("kind"), max_length=80)
     title = models.CharField(_("title"), max_length=200)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.QUEUED)
-    total = models.PositiveIntegerField(_("total"), null=True, blank=True)
+    total = models.PositiveIntegerField(pgettext_lazy("job", "total"), null=True, blank=True)
     done = models.PositiveIntegerField(_("done"), default=0)
     failed = models.PositiveIntegerField(_("failed"), default=0)
     params = models.JSONField(_("parameters"), default=dict, blank=True)
