@@ -206,13 +206,14 @@ def _accepted(answers: list[ReleaseAnswer], *, at: datetime, by: str) -> None:
 
 
 def _refused(answers: list[ReleaseAnswer], *, at: datetime, by: str) -> None:
+    """A warehouse may also refuse what it had accepted: goods that it cannot find, a carrier that will not come."""
     if not answers:
         return
     moved = advance_fulfilments(
         fulfilment_ids=[answer.fulfilment_id for answer in answers],
         to=FulfilmentState.REFUSED,
         at=at,
-        only_from=WAITING,
+        only_from=(*WAITING, FulfilmentState.ACCEPTED),
     )
     execute(REFUSED, [[a.fulfilment_id for a in answers], [a.detail for a in answers]])
     for answer in answers:
