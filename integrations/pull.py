@@ -83,7 +83,7 @@ def pull_refunds(*, connection_id: int, at: datetime) -> Run | None:
             for page in channel.pull_refunds(since=window.since, until=window.until):
                 count += _store_refunds(connection, page, at)
         _move_on(lease, window)
-        return Run(count, _pause(connection, window))
+        return Run(count, _pause(connection, window), is_caught_up=window.is_last)
 
     return run_stream(connection_id=connection_id, stream=REFUNDS, work=work, at=at, narrow=narrow_window)
 
@@ -183,7 +183,7 @@ def _read_windows(connection: Connection, lease: Lease, channel: ChannelAdapter,
     if can.reopens_open_orders and is_whole:
         open_ids = open_outer_ids(shop_id=_shop(connection).pk, since=at - REOPENED_FOR)
         count += _read_again(connection, channel, open_ids, at)
-    return Run(count, _pause(connection, window))
+    return Run(count, _pause(connection, window), is_caught_up=window.is_last)
 
 
 def store_orders(

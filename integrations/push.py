@@ -151,7 +151,7 @@ def _has_pulled(connection: Connection) -> bool:
     """Whether the shop's orders are known up to now, as far as the channel lets us ask."""
     run = pull_orders(connection_id=connection.pk, at=timezone.now())
     if run is not None:
-        return run.due_in > timedelta(0)  # else the pull is behind, and there is more to read
+        return run.is_caught_up
     # Somebody else may be pulling right now, or the pull failed: then an earlier one must be recent enough.
     cursor = Cursor.objects.filter(connection=connection, stream=ORDERS).first()
     newest = timezone.now() - PULLED_WITHIN

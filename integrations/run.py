@@ -23,11 +23,13 @@ class Run:
     """What came of it: rows handled, and when the stream is due again.
 
     `has_talked`: the other side was asked and answered. A run that found nothing to say proves no health.
+    `is_caught_up`: nothing is left that could be asked for now.
     """
 
     count: int
     due_in: timedelta = timedelta(0)
     has_talked: bool = True
+    is_caught_up: bool = True
 
 
 Work = Callable[[Connection, Lease], Run]
