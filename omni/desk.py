@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from integrations.models import Connection, InboundMessage
 from omni.kernel.admin_base import BaseAdmin, Queue
-from omni.kernel.models import Job, OutboxEvent
+from omni.kernel.models import ImportRow, Job, OutboxEvent
 from orders.models import DispatchNotice, FulfilmentOrder, ParkedOrder, SalesOrder
 from products.scope import scope_of
 
@@ -39,6 +39,7 @@ WORK: Sequence[tuple[type[Any], str, bool]] = (
     (FulfilmentOrder, "refused", True),
     (FulfilmentOrder, "to_ship", False),
     (ParkedOrder, "open", True),
+    (ImportRow, "open", False),
 )
 ALARMS: Sequence[tuple[type[Any], str, bool]] = (
     (FulfilmentOrder, "unanswered", False),

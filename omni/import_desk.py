@@ -378,7 +378,7 @@ class ImportRowAdmin(BaseAdmin):
             Q(status=ImportRow.Status.ERROR, run__state=Import.State.DONE),
             ("show_file", "line_no", "show_reason", "column", "detail", "show_cells"),
             "rule",
-            "line_no",
+            "run__created_at",
             ("retry", "dismiss"),
         )
     }

@@ -66,7 +66,7 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         _("Imports and jobs"),
         [
             ("kernel.import", _("Imports"), "upload_file"),
-            ("kernel.importrow", _("Refused rows"), "rule"),
+            ("kernel.importrow", _("Imported rows"), "rule"),
             ("kernel.importmapping", _("Column mappings"), "table_chart"),
             ("kernel.job", _("Jobs"), "pending_actions"),
         ],
