@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tests.bench import api, capture, queues, reserve
+from tests.bench import api, capture, publish, queues, reserve
 from tests.bench.measure import Result
 from tests.bench.size import Size
 
@@ -12,5 +12,6 @@ BENCHES: Mapping[str, Callable[[Size], list[Result]]] = {
     "capture": capture.run,
     "reserve": reserve.run,
     "api": api.run,
+    "publish": publish.run,
     "queues": queues.run,
 }

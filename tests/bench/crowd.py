@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import connection
 
@@ -117,7 +118,7 @@ def draw_crowd(*, orders: int, skus: int) -> Goods:
     """Orders in every stage with all that belongs to them, and the tables vacuumed as autovacuum would have by then."""
     goods = lay_out(skus=skus, shops=SHOPS)
     plan_all_published_stock(at=datetime.now(UTC))
-    values = {
+    values: dict[str, Any] = {
         "at": datetime.now(UTC),
         "orders": orders,
         "sku": goods.sku_ids[0],

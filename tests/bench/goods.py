@@ -20,7 +20,7 @@ INSERT_SKUS = """
 """
 INSERT_LISTINGS = """
     INSERT INTO products_listing (shop_id, sku_id, outer_item_id, outer_sku_id)
-    SELECT s.shop_id, k.id, 600000000000 + k.id, s.shop_id * 1000000000 + k.id
+    SELECT s.shop_id, k.id, 600000000000 + k.id / %s, s.shop_id * 1000000000 + k.id
     FROM unnest(%s::bigint[]) AS s(shop_id), unnest(%s::bigint[]) AS k(id)
 """
 RECEIPT_LINES = 5000
@@ -37,7 +37,14 @@ class Goods:
     sku_ids: list[int]
 
 
-def lay_out(*, skus: int, shops: int = 1, units: int = 1_000_000, order_policy: str = "fact") -> Goods:
+def lay_out(
+    *,
+    skus: int,
+    shops: int = 1,
+    units: int = 1_000_000,
+    order_policy: str = "fact",
+    skus_per_item: int = 1,
+) -> Goods:
     """`skus` SKUs with `units` units each at one location, listed in every shop; stock enters by receipts."""
     brand, _made = Brand.objects.get_or_create(code="bench", defaults={"name": "Bench"})
     spu = Spu.objects.create(code=f"bench-{uuid.uuid4()}", name="Bench", brand=brand)
@@ -59,7 +66,7 @@ def lay_out(*, skus: int, shops: int = 1, units: int = 1_000_000, order_policy: 
         ShopPool.objects.create(shop=shop, group=group)
     sku_ids = [row[0] for row in fetch_all(INSERT_SKUS, [spu.pk, skus])]
     shop_ids = [shop.pk for shop in made]
-    execute(INSERT_LISTINGS, [shop_ids, sku_ids])
+    execute(INSERT_LISTINGS, [skus_per_item, shop_ids, sku_ids])
     for start in range(0, skus, RECEIPT_LINES):
         receive_stock(
             key=f"bench-{group.pk}-{start}",

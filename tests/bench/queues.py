@@ -99,7 +99,8 @@ def run(size: Size) -> list[Result]:
 def admin_pages() -> list[Page]:
     """Every list of every admin of ours, and every queue."""
     pages = []
-    for model, page in admin.site._registry.items():
+    registered: dict[Any, Any] = dict(admin.site._registry)
+    for model, page in registered.items():
         if not hasattr(page, "queues"):
             continue
         meta = model._meta

@@ -41,6 +41,12 @@ SCHEMA = """
         line_id bigint NOT NULL, at timestamptz NOT NULL
     );
     CREATE INDEX ON raw.ledger (sku_id, id DESC);
+    CREATE TABLE raw.change (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sku_id bigint NOT NULL);
+    CREATE TABLE raw.published (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, shop_id bigint NOT NULL, sku_id bigint NOT NULL,
+        ratio numeric(6, 4) NOT NULL, desired int NOT NULL DEFAULT 0, version bigint NOT NULL DEFAULT 0,
+        UNIQUE (sku_id, shop_id)
+    ) WITH (fillfactor = 50);
 """
 FILL_STOCK = "INSERT INTO raw.stock (sku_id, granted) SELECT n, 1000000000 FROM generate_series(1, %s) n"
 
@@ -68,6 +74,24 @@ TAKE_STOCK = """
     UPDATE raw.stock s SET reserved = s.reserved + v.quantity
     FROM unnest(%s::bigint[], %s::int[]) AS v(sku_id, quantity)
     WHERE s.sku_id = v.sku_id AND s.granted - s.reserved >= v.quantity
+"""
+
+FILL_PUBLISHED = """
+    INSERT INTO raw.published (shop_id, sku_id, ratio)
+    SELECT shop, sku, 0.9 FROM generate_series(1, %s) shop, generate_series(1, %s) sku
+"""
+CHANGE_STOCK = """
+    WITH changed AS (UPDATE raw.stock SET reserved = reserved + 10 WHERE sku_id <= %s RETURNING sku_id)
+    INSERT INTO raw.change (sku_id) SELECT sku_id FROM changed
+"""
+TAKE_CHANGES = "DELETE FROM raw.change RETURNING sku_id"
+PLAN = """
+    UPDATE raw.published p SET desired = c.quantity, version = p.version + 1
+    FROM (
+        SELECT l.id, floor((s.granted - s.reserved) * l.ratio)::int AS quantity
+        FROM raw.published l JOIN raw.stock s USING (sku_id) WHERE l.sku_id = ANY(%s)
+    ) c
+    WHERE p.id = c.id AND p.desired <> c.quantity
 """
 
 
@@ -186,3 +210,24 @@ def store_one(connection: psycopg.Connection[Any], order: Order) -> None:
             )
             if taken.rowcount != 1:
                 raise StockDidNotHold
+
+
+def prepare_published(conninfo: str, *, shops: int, skus: int) -> None:
+    """Numbers that `shops` shops show for every SKU."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(FILL_PUBLISHED, [shops, skus])
+        connection.execute("ANALYZE raw.published")
+        connection.execute(CHANGE_STOCK, [skus])
+        plan_published(connection)
+
+
+def change_stock(connection: psycopg.Connection[Any], *, skus: int) -> None:
+    """Reserve ten units of each of these SKUs, and note that they changed."""
+    connection.execute(CHANGE_STOCK, [skus])
+
+
+def plan_published(connection: psycopg.Connection[Any]) -> int:
+    """Take the changes away and compute what the shops should show: how many numbers are others now."""
+    with connection.transaction():
+        skus = sorted({row[0] for row in connection.execute(TAKE_CHANGES).fetchall()})
+        return connection.execute(PLAN, [skus], prepare=False).rowcount
