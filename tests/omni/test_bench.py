@@ -17,7 +17,6 @@ from django.core.management import CommandError, call_command
 from tests.bench import BENCHES, raw
 from tests.bench.measure import percentile
 
-
 # Those that start servers of their own, or look at every page, take longer than a test may.
 LONG = {"api", "publish", "queues"}
 
