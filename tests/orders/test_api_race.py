@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import socket
-import subprocess
-import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from django.db import connection
 
 from inventory.models import Reservation, Shortage, StockPool
-from omni.devstack.home import PROJECT
 from orders.models import ChannelOrder, SalesOrder
 from tests.factories.api import Caller, order_body
 from tests.factories.orders import House, make_house
+from tests.factories.server import web_server
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.capability("V12")]
 
@@ -43,41 +34,6 @@ def look_then_wait(*args, **kwargs):
 
 reserve.share_out = look_then_wait
 """
-
-
-@contextmanager
-def server(mutant: str = "") -> Iterator[int]:
-    """A granian with two workers on the test's own database; yields its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    parts = urlsplit(os.environ["DATABASE_URL"])
-    url = urlunsplit(parts._replace(path=f"/{connection.settings_dict['NAME']}"))
-    target = "omni.wsgi:application"
-    environ = {**os.environ, "DATABASE_URL": url, "OMNI_MUTANT": mutant, "LOG_LEVEL": "CRITICAL"}
-    if mutant:
-        target = "tests.orders.mutant_wsgi:application"
-    command = [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "2", "--blocking-threads", "6", "--no-ws", "--log-level", "error", target,
-    ]  # fmt: skip
-    process = subprocess.Popen(command, cwd=PROJECT, env=environ)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                ask = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-                ask.request("GET", "/livez")
-                if ask.getresponse().status == 200:
-                    break
-            except OSError:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def buy(house: House, port: int) -> Counter[int]:
@@ -121,7 +77,7 @@ def promised() -> int:
 def test_of_300_requests_for_100_units_exactly_100_are_taken() -> None:
     house = make_house(stock=UNITS, order_policy="request")
 
-    with server() as port:
+    with web_server() as port:
         statuses = buy(house, port)
 
     pool = StockPool.objects.get(sku=house.sku)
@@ -134,7 +90,7 @@ def test_of_300_requests_for_100_units_exactly_100_are_taken() -> None:
 def test_of_300_facts_for_100_units_all_are_taken_and_200_are_short() -> None:
     house = make_house(stock=UNITS)
 
-    with server() as port:
+    with web_server() as port:
         statuses = buy(house, port)
 
     pool = StockPool.objects.get(sku=house.sku)
@@ -148,7 +104,7 @@ def test_without_lock_and_guard_the_race_is_lost() -> None:
     """The tests above would notice. Even then the table's CHECK, the third net, lets nothing be oversold."""
     house = make_house(stock=UNITS, order_policy="request")
 
-    with server(mutant=WITHOUT_LOCK_AND_GUARD) as port:
+    with web_server(mutant=WITHOUT_LOCK_AND_GUARD) as port:
         statuses = buy(house, port)
 
     assert statuses != {201: UNITS, 409: BUYERS - UNITS}
