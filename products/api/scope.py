@@ -29,7 +29,7 @@ def visible_brands(request: Request) -> frozenset[int] | None:
         return visible_brand_ids(request.user)
     if not key.shop_ids:
         return None
-    brands = set(Shop.objects.filter(pk__in=key.shop_ids).values_list("brand_id", flat=True))
+    brands: set[int | None] = set(Shop.objects.filter(pk__in=key.shop_ids).values_list("brand_id", flat=True))
     return None if None in brands else frozenset(brand for brand in brands if brand is not None)
 
 

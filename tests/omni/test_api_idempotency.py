@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from omni.kernel.models import IdempotencyKey
-from orders.api import views
+from orders.capture import capture_orders
 from orders.models import SalesOrder
 from tests.factories.api import Caller, order_body
 from tests.factories.orders import House, make_house
@@ -113,14 +113,13 @@ def test_the_same_post_at_the_same_moment_happens_once(house: House) -> None:
 def test_a_key_that_is_being_worked_on_is_a_conflict(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     caller, body = Caller(), sent(house)
     began, may_end = threading.Event(), threading.Event()
-    capture = views.capture_orders
 
     def slow(**how: Any) -> Any:
         began.set()
         may_end.wait(20)
-        return capture(**how)
+        return capture_orders(**how)
 
-    monkeypatch.setattr(views, "capture_orders", slow)
+    monkeypatch.setattr("orders.api.views.capture_orders", slow)
     answers: list[Any] = []
 
     def post() -> None:

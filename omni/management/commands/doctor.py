@@ -50,7 +50,8 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _print(self, found: list[dict[str, Any]], broken: int) -> None:
-        console = Console(file=self.stdout._out, highlight=False, soft_wrap=True)
+        out: Any = self.stdout._out
+        console = Console(file=out, highlight=False, soft_wrap=True)
         for answer in found:
             mark = "[red]broken[/]" if answer["rows"] else "[green]    ok[/]"
             console.print(

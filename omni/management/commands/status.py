@@ -25,7 +25,8 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(standing.as_json(), ensure_ascii=False, default=str, indent=1))
         else:
-            _print(standing, Console(file=self.stdout._out, highlight=False))
+            out: Any = self.stdout._out
+            _print(standing, Console(file=out, highlight=False))
         if standing.problems:
             raise SystemExit(1)
 
