@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import ManyToManyField
 from django.http import HttpRequest
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.admin import PeriodicTaskAdmin as BeatTaskAdmin
 from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
@@ -30,8 +34,32 @@ admin.site.unregister(
 )
 
 
+class PermissionsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    """Django writes the names of permissions into the database in English; the reader gets them in their language."""
+
+    ACTS: ClassVar[Mapping[str, Promise]] = {
+        "add": _("add"),
+        "change": _("change"),
+        "delete": _("delete"),
+        "view": _("view"),
+    }
+
+    def label_from_instance(self, obj: Any) -> str:
+        act, _underscore, _model = obj.codename.partition("_")
+        return f"{obj.content_type} · {self.ACTS.get(act, obj.name)}"
+
+
 class EditableAdmin(BaseAdmin):
     is_editable = True
+
+    def formfield_for_manytomany(
+        self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        if db_field.remote_field.model is Permission:
+            # The rows of history are written by triggers alone: nobody is allowed or forbidden to.
+            ours = Permission.objects.exclude(content_type__model__endswith="history")
+            kwargs |= {"form_class": PermissionsField, "queryset": ours.select_related("content_type")}
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         meta = self.opts
@@ -88,6 +116,10 @@ class PeriodicTaskAdmin(EditableAdmin, BeatTaskAdmin):  # type: ignore[misc]
     @column(description=_("schedule"))
     def show_schedule(self, task: PeriodicTask) -> str:
         return str(task.scheduler)
+
+    @column(description=_("the crontab in words"))
+    def crontab_translation(self, task: PeriodicTask) -> str:
+        return task.crontab.human_readable if task.crontab else "–"
 
 
 @admin.register(IntervalSchedule)

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from omni.kernel.errors import BadInput
 from omni.kernel.events import record_events
@@ -137,8 +137,7 @@ def review_captured(*, limit: int, at: datetime, by: str = "system") -> list[Rev
         asking = [rule.name for rule in fired if rule.action == ReviewRule.Action.HOLD]
         results.append(ReviewResult(order.pk, not asking, [rule.name for rule in fired]))
         if asking:
-            reason = ngettext("Rule: %s", "Rules: %s", len(asking)) % ", ".join(asking)
-            holds.append(NewHold(order.pk, HoldKind.REVIEW, reason))
+            holds.append(NewHold(order.pk, HoldKind.REVIEW, ", ".join(asking)))
     _write(results, at=at, by=by)
     place_holds(holds=holds, at=at, by=by)
     return results

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from inventory.models import Location
 from omni.kernel.display import actor_text
+from orders.draft import ChannelState
 from orders.models import ChannelOrderVersion, OrderEvent, Parcel, SalesOrder
 from orders.models.review import HoldKind
 from orders.states import Stage
@@ -35,8 +36,8 @@ SENTENCES: Mapping[str, Promise] = {
     "hold.placed": gettext_lazy("Held, %(kind)s: %(reason)s"),
     "hold.resolved": gettext_lazy("Hold resolved, %(kind)s. %(note)s"),
     "stage.captured": gettext_lazy("Back to the automatic review."),
-    "stage.in_review": gettext_lazy("A person is asked to look: %(rules)s."),
-    "stage.approved": gettext_lazy("Approved. %(rules)s%(note)s"),
+    "stage.in_review": gettext_lazy("A person is asked to look. %(rules)s"),
+    "stage.approved": gettext_lazy("Approved. %(rules)s %(note)s"),
     "stage.sourced": gettext_lazy("Locations are chosen."),
     "stage.released": gettext_lazy("Every warehouse has taken its part."),
     "stage.shipped": gettext_lazy("Shipped."),
@@ -71,6 +72,25 @@ FIELDS: Mapping[str, Promise] = {
     "buyer_message": gettext_lazy("the buyer's message"),
     "seller_memo": gettext_lazy("the seller's memo"),
     "ship_by": gettext_lazy("the promised date"),
+}
+PLATFORM_STATES: Mapping[str, Promise] = {
+    ChannelState.PENDING_PAYMENT: gettext_lazy("pending payment"),
+    ChannelState.ON_HOLD: gettext_lazy("on hold"),
+    ChannelState.TO_SHIP: gettext_lazy("to ship"),
+    ChannelState.PARTIALLY_SHIPPED: gettext_lazy("part shipped"),
+    ChannelState.SHIPPED: gettext_lazy("shipped"),
+    ChannelState.COMPLETED: gettext_lazy("completed"),
+    ChannelState.CANCELLED: gettext_lazy("cancelled"),
+    ChannelState.CLOSED: gettext_lazy("closed"),
+    ChannelState.UNKNOWN: gettext_lazy("unknown"),
+}
+# By which way a version of a channel order came.
+SOURCES: Mapping[str, Promise] = {
+    "pull": gettext_lazy("pulled"),
+    "read": gettext_lazy("read again"),
+    "refunds": gettext_lazy("with refunds"),
+    "retry": gettext_lazy("retried"),
+    "api": gettext_lazy("by API"),
 }
 TONES: Mapping[str, str] = {
     "short": "warn",
@@ -118,6 +138,17 @@ def order_timeline(order: SalesOrder) -> list[Moment]:
     return sorted(moments, key=lambda moment: moment.at, reverse=True)
 
 
+def platform_state_text(state: str) -> str:
+    """The words for a platform's canonical state."""
+    return str(PLATFORM_STATES.get(state, state))
+
+
+def source_text(source: str) -> str:
+    """By which way something came; an import is `import:7`."""
+    known = SOURCES.get(source)
+    return str(known) if known else actor_text(source)
+
+
 def sourcing_reason(code: str) -> str:
     known = SOURCING_REASONS.get(code)
     return str(known) if known else code
@@ -144,10 +175,12 @@ def _readable(event: OrderEvent) -> _Facts:
     facts = _Facts(event.detail)
     if facts.get("kind") in HoldKind.values:
         facts["kind"] = str(HoldKind(facts["kind"]).label)
+    if event.kind in ("captured", "channel.changed"):
+        facts["state"] = platform_state_text(str(facts["state"]))
     if event.kind == "sourced":
         facts["reason"] = sourcing_reason(str(facts["reason"]))
     if facts.get("rules"):
-        facts["rules"] = _("Rules: %s") % ", ".join(map(str, facts["rules"])) + " "
+        facts["rules"] = _("Rules: %s") % ", ".join(map(str, facts["rules"]))
     if "fields" in facts:
         facts["fields"] = ", ".join(str(FIELDS.get(name, name)) for name in facts["fields"])
     if facts.get("locations"):
@@ -170,7 +203,13 @@ def _of_version(version: ChannelOrderVersion) -> Moment:
     else:
         text = _("A new version came from the platform (modified %s).") % said
     return Moment(
-        version.received_at, Side.CHANNEL, str(Side.CHANNEL.label), text, version.source, "version", ""
+        version.received_at,
+        Side.CHANNEL,
+        str(Side.CHANNEL.label),
+        text,
+        source_text(version.source),
+        "version",
+        "",
     )
 
 

@@ -14,13 +14,17 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.html import format_html_join
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from integrations.hasten import hasten_streams
 from integrations.health import pause_connection, resume_connection
 from integrations.models import Connection, Cursor, MessageLog
+from integrations.pull import COMPARE, ORDERS, REFUNDS
+from integrations.push import DISPATCH, STOCK
+from integrations.release import CANCEL, RELEASE, SETTLE
 from omni.kernel.admin_base import RowResult, column
 from omni.kernel.display import age_text
 from orders.admin.order import clip
@@ -29,9 +33,23 @@ from products.scope import Scope
 
 HEALTH_COLOURS = {"ok": "success", "degraded": "warning", "paused": "danger", "new": ""}
 MESSAGES_MAX = 30
+STREAMS: Mapping[str, Promise] = {
+    ORDERS: _("orders"),
+    REFUNDS: _("refunds"),
+    COMPARE: _("comparison"),
+    STOCK: _("stock"),
+    DISPATCH: _("dispatch notices"),
+    RELEASE: pgettext_lazy("stream", "release"),
+    CANCEL: pgettext_lazy("stream", "cancel"),
+    SETTLE: pgettext_lazy("stream", "unanswered releases"),
+}
 
 Answers = Mapping[str, Any]
 Run = Callable[[Connection, Answers, datetime, str], RowResult]
+
+
+def stream_text(stream: str) -> str:
+    return str(STREAMS.get(stream, stream))
 
 
 class PauseForm(forms.Form):
@@ -124,7 +142,10 @@ class ConnectionAdmin(ScopedAdmin):
             "row": row,
             "is_paused": row.health == Connection.Health.PAUSED,
             "last_ok": age_text(row.last_ok_at, at=at),
-            "cursors": [(cursor, age_text(cursor.upto, at=at)) for cursor in row.cursor_rows],
+            "cursors": [
+                (cursor, stream_text(cursor.stream), age_text(cursor.upto, at=at))
+                for cursor in row.cursor_rows
+            ],
             "log": list(log),
             "pause_form": PauseForm(auto_id="pause-%s"),
             "may_operate": self.has_operate_permission(request),
@@ -147,7 +168,7 @@ class ConnectionAdmin(ScopedAdmin):
     @column(description=_("behind by"))
     def show_cursors(self, row: Any) -> str:
         now = timezone.now()
-        cells = ((c.stream, age_text(c.upto, at=now)) for c in row.cursor_rows if c.upto)
+        cells = ((stream_text(c.stream), age_text(c.upto, at=now)) for c in row.cursor_rows if c.upto)
         return format_html_join(", ", "{}: {}", cells) or "–"
 
     @column(description=_("last error"))

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from inventory.models import ShopPool, StockLevel, StockMovement, StockOperation, StockPool
 from omni.kernel.admin_base import column
+from omni.kernel.display import actor_text
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 
 
@@ -84,7 +85,7 @@ class StockMovementAdmin(ScopedAdmin):
         "The ledger: every unit that ever moved, from where to where, by which document. Nothing is changed."
     )
     brand_path = "sku__spu__brand_id"
-    list_display = ("at", "show_sku", "show_kind", "quantity", "show_way", "document", "by")
+    list_display = ("at", "show_sku", "show_kind", "quantity", "show_way", "document", "show_by")
     list_select_related = ("sku",)
     search_fields = ("sku__code__exact",)
     search_help_text = _("A whole SKU code")
@@ -101,9 +102,21 @@ class StockMovementAdmin(ScopedAdmin):
     def show_way(self, row: StockMovement) -> str:
         return f"{row.get_from_account_display()} → {row.get_to_account_display()}"
 
+    @column(description=_("by"))
+    def show_by(self, row: StockMovement) -> str:
+        return actor_text(row.by)
+
 
 @admin.register(StockOperation)
 class StockOperationAdmin(ScopedAdmin):
     is_house_wide = True
-    list_display = ("key", "kind", "reason", "by", "at")
+    list_display = ("key", "show_kind", "reason", "show_by", "at")
     search_fields = ("key__startswith",)
+
+    @column(description=_("kind"), label=True)
+    def show_kind(self, row: StockOperation) -> str:
+        return row.get_kind_display()
+
+    @column(description=_("by"))
+    def show_by(self, row: StockOperation) -> str:
+        return actor_text(row.by)

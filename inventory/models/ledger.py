@@ -73,7 +73,7 @@ class StockMovement(models.Model):
         indexes = [models.Index(fields=["sku", "-id"], name="movement_by_sku")]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.quantity}"
+        return f"{self.get_kind_display()} {self.quantity}"
 
 
 class StockOperation(models.Model):

@@ -99,7 +99,7 @@ class StockPool(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.sku_id}"
+        return f"{self.get_kind_display()} {self.sku_id}"
 
 
 @pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="ShopPoolHistory")
@@ -144,4 +144,4 @@ class ShopPool(models.Model):
         indexes = [models.Index(fields=["shop", "sku"], name="shop_pool_by_shop_and_sku")]
 
     def __str__(self) -> str:
-        return f"{self.shop_id} ← {self.kind}"
+        return f"{self.shop_id} ← {self.get_kind_display()}"

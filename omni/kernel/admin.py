@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
@@ -169,9 +170,16 @@ class JobAdmin(BaseAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(BaseAdmin):
-    list_display = ("at", "show_by", "action", "object_kind", "object_id", "reason")
+    list_display = ("at", "show_by", "action", "show_object_kind", "object_id", "reason")
     search_fields = ("object_id__exact",)
 
     @column(description=_("by"))
     def show_by(self, entry: AuditEntry) -> str:
         return actor_text(entry.by)
+
+    @column(description=_("object kind"))
+    def show_object_kind(self, entry: AuditEntry) -> str:
+        try:
+            return str(apps.get_model(entry.object_kind)._meta.verbose_name)
+        except (LookupError, ValueError):
+            return entry.object_kind  # a table that is no more

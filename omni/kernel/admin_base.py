@@ -250,6 +250,11 @@ class BaseAdmin(ModelAdmin):  # type: ignore[misc]
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.is_editable and super().has_add_permission(request)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # What the database fills in cannot be shown before there is a row.
+        fields = super().get_fields(request, obj)
+        return fields if obj else [name for name in fields if name not in self.readonly_fields]
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.is_editable and super().has_change_permission(request, obj)
 

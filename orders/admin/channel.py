@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from omni.kernel.admin_base import column
 from omni.kernel.display import Money
 from orders.models import ChannelOrder, ChannelRefund
+from orders.timeline import platform_state_text
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 
 
@@ -15,11 +16,23 @@ from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 class ChannelOrderAdmin(ScopedAdmin):
     intro = _("Every order as its platform tells it. Our own order beside it is where the work is done.")
     shop_path = "shop_id"
-    list_display = ("outer_id", "shop", "state", "raw_state", "versions", "outer_modified_at", "captured_at")
+    list_display = (
+        "outer_id",
+        "shop",
+        "show_state",
+        "raw_state",
+        "versions",
+        "outer_modified_at",
+        "captured_at",
+    )
     list_select_related = ("shop",)
     list_filter = (ShopFilter,)
     search_fields = ("outer_id__exact",)
     search_help_text = _("A whole outer order id")
+
+    @column(description=_("state"))
+    def show_state(self, order: ChannelOrder) -> str:
+        return platform_state_text(order.state)
 
 
 @admin.register(ChannelRefund)

@@ -34,7 +34,7 @@ from orders.models import (
 )
 from orders.payload import mask_payload
 from orders.states import FulfilmentState, Stage
-from orders.timeline import order_timeline
+from orders.timeline import order_timeline, source_text
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 
 STAGE_COLOURS = {
@@ -190,7 +190,11 @@ class SalesOrderAdmin(ScopedAdmin):
             ChannelOrderVersion, pk=version_pk, channel_order_id=order.channel_order_id or 0
         )
         shown = json.dumps(mask_payload(version.payload), ensure_ascii=False, indent=2)
-        context = self._context(request, order) | {"version": version, "payload": shown}
+        context = self._context(request, order) | {
+            "version": version,
+            "source": source_text(version.source),
+            "payload": shown,
+        }
         return TemplateResponse(request, "orders/said_page.html", context)
 
     def _context(self, request: HttpRequest, order: SalesOrder) -> dict[str, Any]:

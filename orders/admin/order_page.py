@@ -18,7 +18,7 @@ from orders.models import (
     SalesOrder,
 )
 from orders.states import FulfilmentState
-from orders.timeline import sourcing_reason, stage_steps
+from orders.timeline import source_text, sourcing_reason, stage_steps
 
 VERSIONS_MAX = 50
 
@@ -43,7 +43,7 @@ def order_page(order: SalesOrder) -> dict[str, Any]:
         "notices": list(DispatchNotice.objects.filter(order=order).select_related("parcel").order_by("id")),
         "decisions": list(order.review_decisions.order_by("-id")[:5]),
         "sourcing": _sourcing(order),
-        "versions": _versions(order),
+        "versions": [(version, source_text(version.source)) for version in _versions(order)],
         "returns": list(order.returns.order_by("id")),
     }
 

@@ -29,6 +29,7 @@ from orders.models import ParkedOrder
 from orders.park import dismiss_parked
 from orders.payload import mask_payload
 from orders.retry import retry_parked
+from orders.timeline import platform_state_text, source_text
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 
 TAKEN = frozenset({"new", "changed", "unchanged", "stale"})
@@ -155,7 +156,8 @@ class ParkedOrderAdmin(ScopedAdmin):
             "age": age_text(parked.parked_at),
             "closed_by": actor_text(parked.closed_by) if parked.closed_by else "",
             "draft": draft,
-            "platform_state": draft.get("raw_state") or draft.get("state"),
+            "source": source_text(parked.source),
+            "platform_state": draft.get("raw_state") or platform_state_text(str(draft.get("state") or "")),
             "placed_at": parse_datetime(str(draft.get("placed_at") or "")),
             "line_forms": line_forms,
             "payload": mask_payload(payload),

@@ -62,7 +62,7 @@ class OrderHold(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.kind
+        return self.get_kind_display()
 
 
 @pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="ReviewRuleHistory")

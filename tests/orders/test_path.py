@@ -128,7 +128,7 @@ class TestReview:
 
         assert stage(order) == Stage.IN_REVIEW
         assert order.review_decisions.get().fired == ["memo"]
-        assert order.holds.get().reason == "Rule: memo"
+        assert order.holds.get().reason == "memo"
 
     def test_a_person_approves_and_the_order_goes_on(self, house: House) -> None:
         ReviewRule.objects.create(name="all", conditions=[], action="hold")
