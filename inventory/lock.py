@@ -88,6 +88,8 @@ LOCK_POOLS = """
     WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 
+POOLS_OF_SKUS = "SELECT id FROM inventory_stockpool WHERE sku_id = ANY(%s::bigint[])"
+
 LOCK_LEVELS = """
     SELECT v.id, v.location_id, l.group_id, v.sku_id, v.owner, v.grade, v.on_hand, v.committed
     FROM inventory_stocklevel v JOIN inventory_location l ON l.id = v.location_id
@@ -119,6 +121,11 @@ def lock_pools(pool_ids: Iterable[int]) -> dict[int, LockedPool]:
     """Lock these pools until the transaction ends; their numbers as of now, by id."""
     ids = sorted(set(pool_ids))
     return {row[0]: LockedPool(*row) for row in fetch_all(LOCK_POOLS, [as_array(ids)])} if ids else {}
+
+
+def lock_pools_of_skus(sku_ids: Iterable[int]) -> dict[int, LockedPool]:
+    """Lock every pool of these SKUs, for callers who change their promises in several steps of one transaction."""
+    return lock_pools(row[0] for row in fetch_all(POOLS_OF_SKUS, [as_array(sku_ids)]))
 
 
 def lock_levels(level_ids: Iterable[int]) -> dict[int, LockedLevel]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -18,7 +18,8 @@ from omni.kernel.sql import execute, fetch_all
 from orders.advance import advance_fulfilments, advance_orders
 from orders.events import CancellationsAsked, OrdersCancelled
 from orders.hold import NewHold, place_holds, resolve_holds
-from orders.models import FulfilmentLine, FulfilmentOrder, SalesOrder, SalesOrderLine
+from orders.lock import lock_promises
+from orders.models import FulfilmentLine, SalesOrder, SalesOrderLine
 from orders.models.review import HoldKind
 from orders.record import Happening, Side, record_happenings
 from orders.states import FulfilmentState, Stage
@@ -26,7 +27,8 @@ from orders.states import FulfilmentState, Stage
 LOCK_ORDERS = "SELECT id FROM orders_salesorder WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 CANCEL_UNITS = """
     UPDATE orders_salesorderline l
-    SET cancelled_quantity = l.cancelled_quantity + c.quantity, cancel_wanted = 0, short_quantity = 0
+    SET cancelled_quantity = l.cancelled_quantity + c.quantity, cancel_wanted = 0,
+        short_quantity = greatest(0, l.short_quantity - c.quantity)
     FROM unnest(%s::bigint[], %s::int[]) AS c(id, quantity) WHERE l.id = c.id
 """
 WANT_CANCEL = """
@@ -53,6 +55,8 @@ CLAIM_QUESTIONS = """
 # With a warehouse that must answer. One that has not even answered the request is asked when it has.
 WITH_WAREHOUSE = (FulfilmentState.REQUESTED, FulfilmentState.ACCEPTED, FulfilmentState.CANCEL_REQUESTED)
 ASKED = (FulfilmentState.CANCEL_REQUESTED,)
+# A part may leave while we ask; the warehouse's yes then speaks of the rest.
+STOPPABLE = (FulfilmentState.CANCEL_REQUESTED, FulfilmentState.PART_SHIPPED)
 DROPPABLE = (FulfilmentState.PLANNED, FulfilmentState.REFUSED)
 LIVE = (*DROPPABLE, *WITH_WAREHOUSE, FulfilmentState.PART_SHIPPED)
 
@@ -125,6 +129,8 @@ def cancel_orders(*, order_ids: Sequence[int], reason: str, at: datetime, by: st
             results[ident] = CancelResult(ident, "cancelled", _("It is cancelled already."))
         elif order.stage in over:
             results[ident] = CancelResult(ident, "refused", _("It has been shipped: use a return."))
+        elif ident not in results:
+            results[ident] = CancelResult(ident, "refused", _("Nothing of it is open any more."))
     return [results[ident] for ident in order_ids]
 
 
@@ -133,25 +139,39 @@ def cancel_lines(*, cancels: Sequence[LineCancel], reason: str, at: datetime, by
     """Cancel units of lines and give their stock back, once.
 
     Units that no warehouse has yet are cancelled at once. For the others the warehouse is asked; until it
-    answers nothing is assumed. Returns one result per order that is concerned.
+    answers nothing is assumed. Returns one result per order of which something was open.
     """
     lines = _load_lines([cancel.line_id for cancel in cancels])
     wanted = {cancel.line_id: cancel.quantity for cancel in cancels}
     found = _sort(lines, wanted)
-    drop_fulfilments(fulfilment_ids=sorted(found.drop), at=at, by=by)
+    dropped = advance_fulfilments(
+        fulfilment_ids=sorted(found.drop), to=FulfilmentState.CANCELLED, at=at, only_from=DROPPABLE
+    )
     asked = advance_fulfilments(fulfilment_ids=sorted(found.ask), to=FulfilmentState.CANCEL_REQUESTED, at=at)
-    if found.asked:
-        execute(WANT_CANCEL, [list(found.asked), list(found.asked.values())])
-        waiting = {lines[ident].order_id for ident in found.asked}
-        record_happenings(
-            happenings=[Happening(ident, "cancel.asked", {"reason": reason}) for ident in sorted(waiting)],
-            at=at,
-            by=by,
-        )
+    _want_cancel(lines, found.asked, reason=reason, at=at, by=by)
     if asked:
         record_events(CancellationsAsked(tuple(asked)))
+    if dropped:
+        lock_promises(order_ids={line.order_id for line in lines.values()})
+        _give_back(dropped, at=at, by=by)
     _cancel_now(lines, found.now, reason=reason, at=at, by=by)
     return _results(lines, found)
+
+
+def _want_cancel(
+    lines: dict[int, SalesOrderLine], asked: dict[int, int], *, reason: str, at: datetime, by: str
+) -> None:
+    """Note what waits for a warehouse's answer; what was noted before is not news."""
+    news = {ident: units for ident, units in asked.items() if lines[ident].cancel_wanted != units}
+    if not news:
+        return
+    execute(WANT_CANCEL, [list(news), list(news.values())])
+    waiting = {lines[ident].order_id for ident in news}
+    record_happenings(
+        happenings=[Happening(ident, "cancel.asked", {"reason": reason}) for ident in sorted(waiting)],
+        at=at,
+        by=by,
+    )
 
 
 def _load_lines(line_ids: Iterable[int]) -> dict[int, SalesOrderLine]:
@@ -184,6 +204,8 @@ def _sort(lines: dict[int, SalesOrderLine], wanted: dict[int, int | None]) -> So
         elif any(state in WITH_WAREHOUSE for state in states.values()):
             found.asked[ident] = units
             found.ask |= {key for key, state in states.items() if state == FulfilmentState.ACCEPTED}
+            # What no warehouse has must not reach one while another is asked.
+            found.drop |= {key for key, state in states.items() if state in DROPPABLE}
         else:
             found.now[ident] = units
             found.drop |= set(states)
@@ -197,10 +219,10 @@ def drop_fulfilments(*, fulfilment_ids: Sequence[int], at: datetime, by: str) ->
 
     Returns the ids that were dropped; those that a warehouse has are left alone.
     """
-    droppable = FulfilmentOrder.objects.filter(pk__in=fulfilment_ids, state__in=DROPPABLE).values_list(
-        "pk", flat=True
+    execute(LOCK_ORDERS, [_orders_of(fulfilment_ids)])
+    dropped = advance_fulfilments(
+        fulfilment_ids=fulfilment_ids, to=FulfilmentState.CANCELLED, at=at, only_from=DROPPABLE
     )
-    dropped = advance_fulfilments(fulfilment_ids=sorted(droppable), to=FulfilmentState.CANCELLED, at=at)
     _give_back(dropped, at=at, by=by)
     return dropped
 
@@ -288,14 +310,14 @@ def _results(lines: dict[int, SalesOrderLine], found: Sorted) -> list[CancelResu
 
 
 @transaction.atomic
-def resume_cancellations(*, fulfilment_ids: Sequence[int], at: datetime, by: str) -> None:
-    """Go on with cancellations that waited for a warehouse to answer the request itself."""
+def resume_cancellations(*, fulfilment_ids: Sequence[int], reason: str, at: datetime, by: str) -> None:
+    """Go on with cancellations that waited for these fulfilment orders: they are answered, stopped or gone now."""
     wanted = SalesOrderLine.objects.filter(
         fulfilment_lines__fulfilment_id__in=fulfilment_ids, cancel_wanted__gt=0
     )
     cancels = [LineCancel(line.pk, line.cancel_wanted) for line in wanted.distinct()]
     if cancels:
-        cancel_lines(cancels=cancels, reason=_("Cancelled while the warehouse was asked"), at=at, by=by)
+        cancel_lines(cancels=cancels, reason=reason, at=at, by=by)
 
 
 # --- the warehouse's answers --------------------------------------------------------------------------------
@@ -316,60 +338,58 @@ def record_cancel_answers(*, answers: Sequence[CancelAnswer], at: datetime, by: 
 
     An answer that comes after the parcel, or twice, changes nothing.
     """
-    execute(LOCK_ORDERS, [_orders_of([answer.fulfilment_id for answer in answers])])
-    for answer in answers:
-        if answer.is_cancelled:
-            _stopped(answer, at=at, by=by)
-        else:
-            _not_stopped(answer, at=at, by=by)
+    order_ids = _orders_of([answer.fulfilment_id for answer in answers])
+    execute(LOCK_ORDERS, [order_ids])
+    lock_promises(order_ids=order_ids)
+    details = {answer.fulfilment_id: answer.detail for answer in answers}
+    _stopped({a.fulfilment_id for a in answers if a.is_cancelled}, details, at=at, by=by)
+    _not_stopped({a.fulfilment_id for a in answers if not a.is_cancelled}, details, at=at, by=by)
 
 
-def _orders_of(fulfilment_ids: Sequence[int]) -> list[int]:
+def _orders_of(fulfilment_ids: Collection[int]) -> list[int]:
     rows = FulfilmentLine.objects.filter(fulfilment_id__in=fulfilment_ids).values_list("order_id", flat=True)
     return sorted(set(rows))
 
 
-def _stopped(answer: CancelAnswer, *, at: datetime, by: str) -> None:
+def _details_by_order(fulfilment_ids: list[int], details: dict[int, str]) -> dict[int, str]:
+    """What the warehouses said, by the order of which they spoke."""
+    rows = FulfilmentLine.objects.filter(fulfilment_id__in=fulfilment_ids)
+    pairs = rows.values_list("order_id", "fulfilment_id").distinct().order_by("order_id", "fulfilment_id")
+    return {order_id: details[ident] for order_id, ident in pairs}
+
+
+def _stopped(fulfilment_ids: set[int], details: dict[int, str], *, at: datetime, by: str) -> None:
     moved = advance_fulfilments(
-        fulfilment_ids=[answer.fulfilment_id], to=FulfilmentState.CANCELLED, at=at, only_from=ASKED
+        fulfilment_ids=sorted(fulfilment_ids), to=FulfilmentState.CANCELLED, at=at, only_from=STOPPABLE
     )
     if not moved:
         return
     _give_back(moved, at=at, by=by)
-    order_ids = _orders_of(moved)
     record_happenings(
         happenings=[
-            Happening(ident, "cancel.accepted", {"detail": answer.detail}, Side.WAREHOUSE)
-            for ident in order_ids
+            Happening(ident, "cancel.accepted", {"detail": detail}, Side.WAREHOUSE)
+            for ident, detail in _details_by_order(moved, details).items()
         ],
         at=at,
         by=by,
     )
-    # Units that another warehouse is still asked about wait for that answer.
-    waiting = set(
-        FulfilmentLine.objects.filter(
-            order_id__in=order_ids, fulfilment__state=FulfilmentState.CANCEL_REQUESTED
-        ).values_list("order_line_id", flat=True)
-    )
-    wanted = SalesOrderLine.objects.filter(order_id__in=order_ids, cancel_wanted__gt=0).exclude(
-        pk__in=waiting
-    )
-    lines = {line.pk: line for line in wanted}
-    units = {ident: min(line.cancel_wanted, _open(line)) for ident, line in lines.items()}
-    _cancel_now(lines, units, reason=_("Stopped by the warehouse"), at=at, by=by)
+    # Units that another warehouse still has go on waiting for its answer.
+    resume_cancellations(fulfilment_ids=moved, reason=_("Stopped by the warehouse"), at=at, by=by)
 
 
-def _not_stopped(answer: CancelAnswer, *, at: datetime, by: str) -> None:
+def _not_stopped(fulfilment_ids: set[int], details: dict[int, str], *, at: datetime, by: str) -> None:
     moved = advance_fulfilments(
-        fulfilment_ids=[answer.fulfilment_id], to=FulfilmentState.ACCEPTED, at=at, only_from=ASKED
+        fulfilment_ids=sorted(fulfilment_ids), to=FulfilmentState.ACCEPTED, at=at, only_from=ASKED
     )
     if not moved:
         return
-    order_ids = _orders_of(moved)
     SalesOrderLine.objects.filter(fulfilment_lines__fulfilment_id__in=moved).update(cancel_wanted=0)
-    reason = _("The warehouse could not stop it: %s") % (answer.detail or "?")
+    reason = _("The warehouse could not stop it: %s")
     place_holds(
-        holds=[NewHold(ident, HoldKind.CANCEL_REFUSED, reason) for ident in order_ids],
+        holds=[
+            NewHold(ident, HoldKind.CANCEL_REFUSED, reason % (detail or "?"))
+            for ident, detail in _details_by_order(moved, details).items()
+        ],
         at=at,
         by=by,
         side=Side.WAREHOUSE,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from inventory.commit import uncommit_stock
@@ -16,7 +17,9 @@ from omni.kernel.errors import DomainError
 from omni.kernel.events import record_events
 from omni.kernel.sql import execute
 from orders.advance import advance_fulfilments, advance_orders
+from orders.cancel import resume_cancellations
 from orders.events import OrdersShipped
+from orders.lock import lock_promises
 from orders.models import (
     DispatchNotice,
     FulfilmentLine,
@@ -40,7 +43,8 @@ ADD_SHIPPED_TO_FULFILMENT = """
     FROM unnest(%s::bigint[], %s::int[]) AS s(id, quantity) WHERE l.id = s.id
 """
 ADD_SHIPPED_TO_ORDER = """
-    UPDATE orders_salesorderline l SET shipped_quantity = l.shipped_quantity + s.quantity, cancel_wanted = 0
+    UPDATE orders_salesorderline l SET shipped_quantity = l.shipped_quantity + s.quantity,
+        cancel_wanted = least(l.cancel_wanted, l.quantity - l.cancelled_quantity - l.shipped_quantity - s.quantity)
     FROM unnest(%s::bigint[], %s::int[]) AS s(id, quantity) WHERE l.id = s.id
 """
 # Shops that read their shipments themselves need no notice.
@@ -118,6 +122,8 @@ def confirm_shipment(
         )
     lines = list(fulfilment.lines.select_related("sku", "order_line").order_by("pk"))
     packed = _pack(number, lines, parcels)
+    if is_final:
+        lock_promises(order_ids={line.order_id for line in lines})
     shipment = Shipment.objects.create(
         fulfilment=fulfilment, event_key=event_key, shipped_at=shipped_at, by=by
     )
@@ -214,6 +220,11 @@ def _settle(
     advance_fulfilments(fulfilment_ids=[fulfilment.pk], to=to, at=at)
     if done and rest:
         uncommit_stock(parts=[(line.line_key, line.part) for line in rest], at=at, by=by)
+    if done:
+        # Before anything is sourced anew: what the buyer wanted stopped is not sent a second time.
+        resume_cancellations(
+            fulfilment_ids=[fulfilment.pk], reason=_("Cancelled while the warehouse was asked"), at=at, by=by
+        )
     order_ids = sorted({line.order_id for line in lines})
     units = _sum([(item.line.order_id, item.quantity) for item in packed])
     record_happenings(
@@ -224,7 +235,7 @@ def _settle(
         at=at,
         by=by,
     )
-    finished = [ident for ident in order_ids if _is_finished(ident)]
+    finished = _finished(order_ids)
     advance_orders(order_ids=finished, to=Stage.SHIPPED, at=at, by=by, side=Side.WAREHOUSE)
     if done and rest:
         again = sorted({line.order_id for line in rest} - set(finished))
@@ -237,11 +248,11 @@ def _settle(
         )
 
 
-def _is_finished(order_id: int) -> bool:
-    rows = SalesOrderLine.objects.filter(order_id=order_id).values_list(
-        "quantity", "cancelled_quantity", "shipped_quantity"
-    )
-    return all(quantity == cancelled + shipped for quantity, cancelled, shipped in rows)
+def _finished(order_ids: list[int]) -> list[int]:
+    """Those of which nothing is open any more."""
+    lines = SalesOrderLine.objects.filter(order_id__in=order_ids)
+    is_open = lines.exclude(quantity=F("cancelled_quantity") + F("shipped_quantity"))
+    return sorted(set(order_ids) - set(is_open.values_list("order_id", flat=True)))
 
 
 def _announce(parcels: list[Parcel], packed: list[Packed], *, at: datetime, by: str) -> None:

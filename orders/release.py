@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from omni.kernel.sql import execute, fetch_all
 from orders.advance import advance_fulfilments, advance_orders
@@ -59,10 +60,9 @@ REFUSED = """
 WAITING = (FulfilmentState.REQUESTED,)
 # Released: no warehouse still has to be asked for a part of it.
 WHOLLY_RELEASED = """
-    SELECT DISTINCT l.order_id FROM orders_fulfilmentline l
-    WHERE l.fulfilment_id = ANY(%s) AND NOT EXISTS (
-        SELECT 1 FROM orders_fulfilmentline other JOIN orders_fulfilmentorder f ON f.id = other.fulfilment_id
-        WHERE other.order_id = l.order_id AND f.state IN ('planned', 'requested', 'refused')
+    SELECT o.id FROM unnest(%s::bigint[]) AS o(id) WHERE NOT EXISTS (
+        SELECT 1 FROM orders_fulfilmentline l JOIN orders_fulfilmentorder f ON f.id = l.fulfilment_id
+        WHERE l.order_id = o.id AND f.state IN ('planned', 'requested', 'refused')
     )
 """
 
@@ -130,7 +130,7 @@ def claim_planned(*, location_id: int, limit: int, at: datetime, by: str) -> lis
     )
     execute(COUNT_ATTEMPT, [at, claimed])
     planned = load_planned(fulfilment_ids=claimed)
-    _record(claimed, "release.requested", {}, at=at, by=by)
+    _record(claimed, "release.requested", at=at, by=by)
     return planned
 
 
@@ -179,7 +179,7 @@ def record_release_answers(*, answers: Sequence[ReleaseAnswer], at: datetime, by
     An answer that comes after a shipment, or twice, changes nothing.
     """
     fulfilment_ids = [answer.fulfilment_id for answer in answers]
-    execute(LOCK_ORDERS, [fulfilment_ids])
+    order_ids = [row[0] for row in fetch_all(LOCK_ORDERS, [fulfilment_ids])]
     by_outcome: dict[str, list[ReleaseAnswer]] = {"accepted": [], "refused": [], "later": []}
     for answer in answers:
         by_outcome[answer.outcome].append(answer)
@@ -187,9 +187,16 @@ def record_release_answers(*, answers: Sequence[ReleaseAnswer], at: datetime, by
     _refused(by_outcome["refused"], at=at, by=by)
     _later(by_outcome["later"], at=at)
     if fulfilment_ids:
-        released = [row[0] for row in fetch_all(WHOLLY_RELEASED, [fulfilment_ids])]
-        advance_orders(order_ids=released, to=Stage.RELEASED, at=at, by=by)
-        resume_cancellations(fulfilment_ids=fulfilment_ids, at=at, by=by)
+        advance_released(order_ids=order_ids, at=at, by=by)
+        resume_cancellations(
+            fulfilment_ids=fulfilment_ids, reason=_("Cancelled while the warehouse was asked"), at=at, by=by
+        )
+
+
+def advance_released(*, order_ids: Sequence[int], at: datetime, by: str) -> None:
+    """Sourced orders of which every part is with its warehouse are released."""
+    released = [row[0] for row in fetch_all(WHOLLY_RELEASED, [list(order_ids)])]
+    advance_orders(order_ids=released, to=Stage.RELEASED, at=at, by=by)
 
 
 def _accepted(answers: list[ReleaseAnswer], *, at: datetime, by: str) -> None:
@@ -202,7 +209,7 @@ def _accepted(answers: list[ReleaseAnswer], *, at: datetime, by: str) -> None:
         only_from=WAITING,
     )
     execute(ACCEPTED, [at, [a.fulfilment_id for a in answers], [a.outer_id[:80] for a in answers]])
-    _record(moved, "release.accepted", {}, at=at, by=by, side=Side.WAREHOUSE)
+    _record(moved, "release.accepted", at=at, by=by, side=Side.WAREHOUSE)
 
 
 def _refused(answers: list[ReleaseAnswer], *, at: datetime, by: str) -> None:
@@ -215,17 +222,10 @@ def _refused(answers: list[ReleaseAnswer], *, at: datetime, by: str) -> None:
         at=at,
         only_from=(*WAITING, FulfilmentState.ACCEPTED),
     )
-    execute(REFUSED, [[a.fulfilment_id for a in answers], [a.detail for a in answers]])
-    for answer in answers:
-        if answer.fulfilment_id in moved:
-            _record(
-                [answer.fulfilment_id],
-                "release.refused",
-                {"detail": answer.detail},
-                at=at,
-                by=by,
-                side=Side.WAREHOUSE,
-            )
+    # Not those that have gone on meanwhile: a refusal that is written down keeps the order from this location.
+    details = {a.fulfilment_id: a.detail for a in answers if a.fulfilment_id in moved}
+    execute(REFUSED, [list(details), list(details.values())])
+    _record(moved, "release.refused", details, at=at, by=by, side=Side.WAREHOUSE)
 
 
 def _later(answers: list[ReleaseAnswer], *, at: datetime) -> None:
@@ -256,7 +256,7 @@ def retry_refused(*, fulfilment_ids: Sequence[int], at: datetime, by: str) -> li
     """
     moved = advance_fulfilments(fulfilment_ids=list(fulfilment_ids), to=FulfilmentState.PLANNED, at=at)
     FulfilmentOrder.objects.filter(pk__in=moved).update(not_before=at, refusal="")
-    _record(moved, "release.retried", {}, at=at, by=by)
+    _record(moved, "release.retried", at=at, by=by)
     return moved
 
 
@@ -274,22 +274,28 @@ def find_unanswered(*, location_id: int, before: datetime, limit: int) -> list[P
 def _record(
     fulfilment_ids: Sequence[int],
     kind: str,
-    detail: dict[str, Any],
+    details: Mapping[int, str] | None = None,
     *,
     at: datetime,
     by: str,
     side: str = Side.OMNI,
 ) -> None:
+    """`details`: what the warehouse said, by fulfilment order."""
     rows = (
         FulfilmentLine.objects.filter(fulfilment_id__in=fulfilment_ids)
-        .values_list("order_id", "fulfilment__number", "fulfilment__location__name")
+        .values_list("order_id", "fulfilment_id", "fulfilment__number", "fulfilment__location__name")
         .distinct()
         .order_by("order_id")
     )
     record_happenings(
         happenings=[
-            Happening(order_id, kind, {"number": number, "location": location, **detail}, side)
-            for order_id, number, location in rows
+            Happening(
+                order_id,
+                kind,
+                {"number": number, "location": location} | ({"detail": details[ident]} if details else {}),
+                side,
+            )
+            for order_id, ident, number, location in rows
         ],
         at=at,
         by=by,

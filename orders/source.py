@@ -26,12 +26,15 @@ from orders.hold import NewHold, place_holds, resolve_holds
 from orders.models import FulfilmentLine, FulfilmentOrder, SalesOrder
 from orders.models.review import HoldKind
 from orders.record import Happening, record_happenings
+from orders.release import advance_released
 from orders.states import Stage
 
+# Units of which a warehouse gave some back while another is still asked to stop the rest are not sent anew.
 CLAIM = """
-    SELECT id, province FROM orders_salesorder
+    SELECT id, province FROM orders_salesorder o
     WHERE stage = 'approved' AND open_holds = 0 AND short_lines = 0 AND fulfilled_by = 'omni'
       AND (%s::bigint[] IS NULL OR id = ANY(%s::bigint[]))
+      AND NOT EXISTS (SELECT FROM orders_salesorderline l WHERE l.order_id = o.id AND l.cancel_wanted > 0)
     ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
 """
 # What is promised to the open lines of these orders and not yet taken from a location.
@@ -41,6 +44,12 @@ WANTS = """
     JOIN inventory_reservation r ON r.line_key = l.line_key AND r.state = 'held'
     JOIN inventory_stockpool p ON p.id = r.pool_id
     WHERE l.order_id = ANY(%s) ORDER BY l.order_id, l.id, r.part
+"""
+# Orders of which a promise was withdrawn: their lines will say so when that news has arrived. Sent before, the rest
+# would leave alone and what is owed would never be sourced.
+OWED = """
+    SELECT DISTINCT l.order_id FROM orders_salesorderline l
+    JOIN inventory_shortage s ON s.line_key = l.line_key AND s.state = 'open' WHERE l.order_id = ANY(%s)
 """
 # What each location that may ship could give. Read without a lock: taking it is guarded, and a lost race is
 # tried again.
@@ -66,6 +75,11 @@ INSERT_FULFILMENTS = """
 INSERT_LINES = """
     INSERT INTO orders_fulfilmentline (fulfilment_id, order_line_id, order_id, sku_id, line_key, part, quantity)
     SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::uuid[], %s::int[], %s::int[])
+"""
+WITH_WAREHOUSES = """
+    SELECT DISTINCT l.order_id FROM orders_fulfilmentline l
+    JOIN orders_fulfilmentorder f ON f.id = l.fulfilment_id
+    WHERE l.order_id = ANY(%s) AND f.state NOT IN ('cancelled', 'shipped')
 """
 EXCLUDED = """
     SELECT DISTINCT l.order_id, f.location_id FROM orders_fulfilmentline l
@@ -127,6 +141,9 @@ def source_orders(
     if not claimed:
         return 0
     wants = _wants(list(claimed))
+    # After what is promised was read: a promise that is withdrawn later makes the commitment fail instead.
+    for (ident,) in fetch_all(OWED, [list(claimed)]):
+        del claimed[ident]
     places = _places(wants)
     excluded = set(fetch_all(EXCLUDED, [list(claimed)]))
     choices = [
@@ -235,7 +252,14 @@ def _take(place: Place, wants: list[Want], left: dict[tuple[UUID, int], int], ch
 
 
 def _carry_out(choices: list[Choice], *, at: datetime, by: str) -> None:
-    impossible = [choice for choice in choices if choice.missing or not choice.takes]
+    waiting = _go_on_with_warehouses(
+        [choice.order_id for choice in choices if not choice.takes and not choice.missing], at=at, by=by
+    )
+    impossible = [
+        choice
+        for choice in choices
+        if choice.missing or (not choice.takes and choice.order_id not in waiting)
+    ]
     possible = [choice for choice in choices if choice.takes and not choice.missing]
     _hold(impossible, at=at, by=by)
     if not possible:
@@ -247,6 +271,16 @@ def _carry_out(choices: list[Choice], *, at: datetime, by: str) -> None:
     order_ids = sorted(sourced)
     advance_orders(order_ids=order_ids, to=Stage.SOURCED, at=at, by=by)
     record_events(OrdersSourced(tuple(order_ids)))
+
+
+def _go_on_with_warehouses(order_ids: list[int], *, at: datetime, by: str) -> set[int]:
+    """A part of these was cancelled, and all that is left is with warehouses already: nothing is to be chosen."""
+    if not order_ids:
+        return set()
+    waiting = sorted(row[0] for row in fetch_all(WITH_WAREHOUSES, [order_ids]))
+    advance_orders(order_ids=waiting, to=Stage.SOURCED, at=at, by=by)
+    advance_released(order_ids=waiting, at=at, by=by)
+    return set(waiting)
 
 
 def _hold(choices: list[Choice], *, at: datetime, by: str) -> None:

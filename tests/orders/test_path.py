@@ -27,11 +27,12 @@ from orders.models import DispatchNotice, FulfilmentOrder, Parcel, ReviewRule, S
 from orders.models.review import HoldKind
 from orders.release import ReleaseAnswer, claim_planned, record_release_answers, retry_refused
 from orders.review import approve_orders, check_conditions, review_captured
-from orders.shortage import mark_withdrawn
+from orders.shortage import follow_shortages
 from orders.source import resource_orders, source_orders
 from orders.states import FulfilmentState, Stage
 from tests.factories.inventory import LocationFactory, put_stock
 from tests.factories.orders import NOON, House, later, line_draft, make_house, order_draft, order_of
+from tests.factories.path import approve, release, ship, source, stage
 from tests.factories.products import SkuFactory
 
 pytestmark = pytest.mark.django_db
@@ -43,46 +44,8 @@ def house() -> House:
     return make_house(stock=10)
 
 
-def stage(order: SalesOrder) -> str:
-    order.refresh_from_db()
-    return order.stage
-
-
 def kinds(order: SalesOrder) -> list[str]:
     return list(order.events.order_by("id").values_list("kind", flat=True))
-
-
-def approve(order: SalesOrder) -> None:
-    review_captured(limit=100, at=NOON)
-    assert stage(order) == Stage.APPROVED
-
-
-def source(order: SalesOrder) -> FulfilmentOrder:
-    approve(order)
-    source_orders(limit=100, at=NOON)
-    assert stage(order) == Stage.SOURCED
-    return FulfilmentOrder.objects.distinct().get(lines__order=order)
-
-
-def release(order: SalesOrder) -> FulfilmentOrder:
-    fulfilment = source(order)
-    claim_planned(location_id=fulfilment.location_id, limit=10, **BY)
-    record_release_answers(answers=[ReleaseAnswer(fulfilment.pk, "accepted", "WMS-1")], **BY)
-    assert stage(order) == Stage.RELEASED
-    return FulfilmentOrder.objects.get(pk=fulfilment.pk)
-
-
-def ship(
-    fulfilment: FulfilmentOrder, sku_code: str, units: int, key: str = "K1", is_final: bool = True
-) -> bool:
-    return confirm_shipment(
-        number=fulfilment.number,
-        event_key=key,
-        parcels=[ConfirmedParcel("SF", f"SF{key}", [(sku_code, units)])],
-        is_final=is_final,
-        shipped_at=NOON,
-        **BY,
-    )
 
 
 @pytest.mark.capability("O6", "O18", "O22", "O24", "O17")
@@ -550,7 +513,7 @@ def test_a_count_that_finds_less_makes_the_youngest_promise_short(house: House) 
     count_stock(
         key="count-1", counts=[StockCount(house.location.pk, house.sku.pk, 7)], reason="shelf count", **BY
     )
-    mark_withdrawn(line_keys=[line.line_key for line in second.lines.all()], **BY)
+    follow_shortages(line_keys=[line.line_key for line in second.lines.all()], **BY)
 
     first.refresh_from_db()
     second.refresh_from_db()
