@@ -9,7 +9,7 @@ from django.utils import timezone
 from inventory.events import PromisesWithdrawn, ShortagesFilled
 from omni.kernel import doorbell
 from orders.events import OrdersApproved, OrdersCaptured
-from orders.shortage import mark_filled, mark_withdrawn
+from orders.shortage import follow_shortages
 
 
 def review_soon(_event: OrdersCaptured) -> None:
@@ -21,8 +21,8 @@ def source_soon(_event: OrdersApproved) -> None:
 
 
 def mark_lines_filled(event: ShortagesFilled) -> None:
-    mark_filled(line_keys=[UUID(key) for key in event.line_keys], at=timezone.now(), by="system")
+    follow_shortages(line_keys=[UUID(key) for key in event.line_keys], at=timezone.now(), by="system")
 
 
 def mark_lines_short(event: PromisesWithdrawn) -> None:
-    mark_withdrawn(line_keys=[UUID(key) for key in event.line_keys], at=timezone.now(), by="system")
+    follow_shortages(line_keys=[UUID(key) for key in event.line_keys], at=timezone.now(), by="system")

@@ -28,6 +28,10 @@ RECOUNT_SHORT = """
         (SELECT count(*) FROM orders_salesorderline l WHERE l.order_id = o.id AND l.short_quantity > 0)
     WHERE o.id = ANY(%s)
 """
+OWED_NOW = """
+    SELECT k.line_key, coalesce(s.quantity, 0) FROM unnest(%s::uuid[]) AS k(line_key)
+    LEFT JOIN inventory_shortage s ON s.line_key = k.line_key AND s.state = 'open'
+"""
 
 
 @transaction.atomic
@@ -59,20 +63,12 @@ def mark_short(*, missing: Mapping[UUID, int], at: datetime, by: str) -> None:
     )
 
 
-def mark_filled(*, line_keys: Sequence[UUID], at: datetime, by: str) -> None:
-    """These lines have all their stock now."""
-    mark_short(missing=dict.fromkeys(line_keys, 0), at=at, by=by)
-    doorbell.ring_after_commit("orders.tasks.source_approved")
-
-
 @transaction.atomic
-def mark_withdrawn(*, line_keys: Sequence[UUID], at: datetime, by: str) -> None:
-    """Promises to these lines were withdrawn (a count found less than was promised).
+def follow_shortages(*, line_keys: Sequence[UUID], at: datetime, by: str) -> None:
+    """Say on these lines what the stock owes them now, after promises were withdrawn or shortages filled.
 
-    The shortages say how much.
+    What the news said is not asked: it may come late, twice and out of order.
     """
-    rows = fetch_all(
-        "SELECT line_key, quantity FROM inventory_shortage WHERE line_key = ANY(%s) AND state = 'open'",
-        [list(line_keys)],
-    )
-    mark_short(missing=dict(rows), at=at, by=by)
+    execute(LOCK_ORDERS_OF, [list(line_keys)])
+    mark_short(missing=dict(fetch_all(OWED_NOW, [list(line_keys)])), at=at, by=by)
+    doorbell.ring_after_commit("orders.tasks.source_approved")
