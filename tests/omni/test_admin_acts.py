@@ -1,0 +1,203 @@
+"""The buttons of the admin: only by POST, only with permission, only on what is yours; what they did is recorded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from integrations.models import Connection
+from inventory.models import StockMovement
+from omni.kernel.models import AuditEntry, Job, OutboxEvent
+from orders.models import OrderEvent, SalesOrder
+from orders.states import Stage
+from products.models import StaffScope
+from tests.omni.rows import World, make_world
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def world() -> World:
+    return make_world("MINE")
+
+
+@pytest.fixture
+def boss(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("boss", "boss@example.com", "x"))
+    return client
+
+
+def person(world: World, *codenames: str) -> Client:
+    user = User.objects.create_user("staff", "staff@example.com", "x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    StaffScope.objects.create(user=user, shop=world.shop)
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def hold_url(order: SalesOrder) -> str:
+    return reverse("admin:orders_salesorder_act", args=[order.pk, "hold"])
+
+
+def test_who_may_only_look_cannot_press_buttons(world: World) -> None:
+    client = person(world, "view_salesorder")
+
+    answer = client.post(hold_url(world.order), {"note": "wait"})
+
+    assert answer.status_code == 403
+    assert client.get(reverse("admin:orders_salesorder_change", args=[world.order.pk])).status_code == 200
+    assert not OrderEvent.objects.filter(kind="hold.placed").exists()
+
+
+def test_a_button_is_not_pressed_by_a_link(world: World, boss: Client) -> None:
+    assert boss.get(hold_url(world.order)).status_code == 403
+    assert not OrderEvent.objects.filter(kind="hold.placed").exists()
+
+
+def test_nobody_acts_on_another_shops_order(world: World) -> None:
+    theirs = make_world("THEIRS")
+    client = person(world, "view_salesorder", "change_salesorder")
+
+    answer = client.post(hold_url(theirs.order), {"note": "wait"})
+
+    assert answer.status_code == 404
+    assert not OrderEvent.objects.filter(kind="hold.placed").exists()
+
+
+def test_a_hold_is_placed_with_its_reason_by_name(world: World) -> None:
+    client = person(world, "view_salesorder", "change_salesorder")
+
+    client.post(hold_url(world.order), {"note": "the address is a parcel locker"})
+
+    event = OrderEvent.objects.get(kind="hold.placed")
+    assert event.order == world.order
+    assert event.detail["reason"] == "the address is a parcel locker"
+    assert event.by == f"user:{User.objects.get(username='staff').pk}"
+
+
+def test_a_hold_without_a_reason_is_refused_and_nothing_happens(world: World, boss: Client) -> None:
+    answer = boss.post(hold_url(world.order), {"note": ""}, follow=True)
+
+    assert "Reason" in answer.content.decode()
+    assert not OrderEvent.objects.filter(kind="hold.placed").exists()
+
+
+def test_whoever_reads_the_receiver_is_written_down(world: World, boss: Client) -> None:
+    page = boss.get(reverse("admin:orders_salesorder_change", args=[world.order.pk])).content.decode()
+    shown = boss.post(
+        reverse("admin:orders_salesorder_act", args=[world.order.pk, "reveal"])
+    ).content.decode()
+
+    assert "13800000000" not in page
+    assert "13800000000" in shown
+    assert AuditEntry.objects.filter(action="receiver.read", object_id=str(world.order.pk)).count() == 1
+
+
+def test_what_the_platform_said_is_shown_without_names(world: World, boss: Client) -> None:
+    order = SalesOrder.objects.get(number="SO-MINE")
+    version = order.channel_order.history.get()  # type: ignore[union-attr]
+
+    page = boss.get(reverse("admin:orders_salesorder_said", args=[order.pk, version.pk])).content.decode()
+
+    assert "outer-MINE" in page
+    assert "张**" not in page
+
+
+def test_the_same_receipt_sent_twice_is_booked_once(world: World, boss: Client) -> None:
+    url = reverse("admin:inventory_skustock_act", args=[world.sku.pk, "receive"])
+    form = {
+        "key": "a1",
+        "location": world.location.pk,
+        "quantity": 5,
+        "grade": "good",
+        "reason": "found behind the shelf",
+    }
+    before = StockMovement.objects.count()
+
+    boss.post(url, form)
+    booked = StockMovement.objects.count() - before
+    boss.post(url, form)
+
+    assert booked > 0
+    assert StockMovement.objects.count() - before == booked
+
+
+def test_a_faulty_receipt_is_shown_again_with_its_fault(world: World, boss: Client) -> None:
+    url = reverse("admin:inventory_skustock_act", args=[world.sku.pk, "receive"])
+    before = StockMovement.objects.count()
+
+    answer = boss.post(url, {"key": "a1", "location": world.location.pk, "quantity": 0, "grade": "good"})
+
+    assert answer.status_code == 200
+    assert "omni-error" in answer.content.decode()
+    assert StockMovement.objects.count() == before
+
+
+def test_a_connection_is_paused_with_a_reason_and_resumed(world: World, boss: Client) -> None:
+    connection = Connection.objects.get(code="top-mine")
+    act = "admin:integrations_connection_act"
+
+    boss.post(reverse(act, args=[connection.pk, "pause"]), {"reason": "the channel is being moved"})
+    connection.refresh_from_db()
+    paused = (connection.health, connection.paused_reason)
+    boss.post(reverse(act, args=[connection.pk, "resume"]))
+
+    connection.refresh_from_db()
+    assert paused == ("paused", "the channel is being moved")
+    assert (connection.health, connection.paused_reason) == ("new", "")
+
+
+def test_pulling_now_makes_every_stream_due(world: World, boss: Client) -> None:
+    connection = Connection.objects.get(code="top-mine")
+    cursor = connection.cursors.get()
+    connection.cursors.update(due_at="2099-01-01T00:00Z")
+
+    boss.post(reverse("admin:integrations_connection_act", args=[connection.pk, "pull"]))
+
+    cursor.refresh_from_db()
+    assert cursor.due_at.year < 2099
+
+
+def test_dead_letters_are_revived_and_say_so_row_by_row(world: World, boss: Client) -> None:
+    dead = OutboxEvent.objects.get()
+    url = reverse("admin:kernel_outboxevent_queue", args=["dead"])
+
+    boss.post(url, {"action": "revive", "_selected_action": [dead.pk]})
+
+    dead.refresh_from_db()
+    assert (dead.state, dead.attempts) == ("ready", 0)
+
+
+def test_a_queued_job_is_cancelled_by_whoever_may(world: World, boss: Client) -> None:
+    job = Job.objects.get()
+
+    boss.post(reverse("admin:kernel_job_cancel", args=[job.pk]))
+
+    job.refresh_from_db()
+    assert job.state == Job.State.CANCELLED
+
+
+def test_a_bulk_action_names_every_row_that_was_refused(world: World, boss: Client) -> None:
+    rows = list(SalesOrder.objects.filter(stage__in=[Stage.SHIPPED, Stage.CAPTURED]))
+    url = reverse("admin:orders_salesorder_changelist")
+    chosen = {"action": "cancel", "_selected_action": [row.pk for row in rows]}
+
+    asked = boss.post(url, chosen)
+    answer = boss.post(url, chosen | {"asked": "1", "note": "the shop closes"})
+
+    assert "the shop closes" not in asked.content.decode()
+    assert [row.subject for row in answer.context["refused"]] == ["SO-MINE-shipped"]
+    assert SalesOrder.objects.get(number="SO-MINE-captured").stage == Stage.CANCELLED
