@@ -62,7 +62,7 @@ class OpenBooks:
     """The levels of some places, and all pools of their SKUs, locked."""
 
     levels: dict[Place, LockedLevel]
-    pools: list[LockedPool]
+    pools: dict[tuple[int, int], list[LockedPool]]  # by group and SKU
     intake: dict[int, str]  # by group: the kind of pool that new stock goes to
 
 
@@ -174,7 +174,10 @@ def open_books(places: Collection[Place]) -> OpenBooks:
             % {"location": missing[0].location_id, "sku": missing[0].sku_id}
         )
     groups = sorted({level.group_id for level in levels})
-    return OpenBooks(by_place, list(pools.values()), dict(fetch_all(FIND_INTAKE, [groups])))
+    by_group: dict[tuple[int, int], list[LockedPool]] = {}
+    for pool in pools.values():
+        by_group.setdefault((pool.group_id, pool.sku_id), []).append(pool)
+    return OpenBooks(by_place, by_group, dict(fetch_all(FIND_INTAKE, [groups])))
 
 
 def book_differences(
@@ -198,7 +201,7 @@ def book_differences(
         _check_level(books.levels[place], difference)
     by_pool = Counter[int]()
     for (group_id, sku_id), difference in _by_group(changed, books).items():
-        pools = [pool for pool in books.pools if (pool.group_id, pool.sku_id) == (group_id, sku_id)]
+        pools = books.pools[group_id, sku_id]
         if difference > 0:
             by_pool.update(_grant(pools, difference, intake=books.intake[group_id]))
         elif difference < 0:
@@ -284,7 +287,7 @@ def _write(
 ) -> None:
     by_level = {books.levels[place].id: difference for place, difference in changed.items()}
     by_pool = {pool_id: difference for pool_id, difference in by_pool.items() if difference}
-    sku_of_pool = {pool.id: pool.sku_id for pool in books.pools}
+    sku_of_pool = {pool.id: pool.sku_id for pools in books.pools.values() for pool in pools}
     movements = [
         _movement(place.sku_id, difference, outside, 0, Account.LEVEL_FREE, books.levels[place].id)
         for place, difference in changed.items()

@@ -32,7 +32,8 @@ TAKE_CHANGES = """
 
 # Writes only numbers that changed, locked in id order as `record_stock_answers` does. A call that is under way is
 # waited for (its `not_before`), or two calls could overtake each other on their way. `desired_at` is since when the
-# channel does not show what it should, however often that has changed since.
+# channel does not show what it should, however often that has changed since. New rows are sorted: otherwise the look
+# for missing ones could go over those that it has just written, again for each.
 PLAN = f"""
     WITH computed AS MATERIALIZED (
         SELECT l.id AS listing_id, l.shop_id, coalesce(s.quantity, 0) AS quantity
@@ -55,6 +56,7 @@ PLAN = f"""
         (listing_id, shop_id, desired_quantity, desired_version, desired_at, not_before)
     SELECT c.listing_id, c.shop_id, c.quantity, 1, %(at)s, %(at)s FROM computed c
     WHERE NOT EXISTS (SELECT FROM inventory_publishedstock p WHERE p.listing_id = c.listing_id)
+    ORDER BY c.listing_id
     ON CONFLICT (listing_id) DO NOTHING
 """  # noqa: S608 - put together from constants
 
