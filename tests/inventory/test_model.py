@@ -43,7 +43,8 @@ from tests.factories.inventory import LocationFactory, ShopPoolFactory, put_stoc
 from tests.factories.products import SkuFactory
 from tests.inventory.races import drift
 
-pytestmark = [pytest.mark.django_db, pytest.mark.capability("V1", "V10", "V11")]
+# Eight seconds on an idle machine, a minute on one that is very busy.
+pytestmark = [pytest.mark.django_db, pytest.mark.capability("V1", "V10", "V11"), pytest.mark.timeout(400)]
 
 LIVE = (Reservation.State.HELD, Reservation.State.COMMITTED)
 PLACES, SKUS, SHOPS = range(3), range(2), range(3)
