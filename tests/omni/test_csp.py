@@ -16,7 +16,9 @@ def policy_of(path: str) -> str:
     def page(request: HttpRequest) -> HttpResponse:
         return HttpResponse("")
 
-    return PolicyByPath(page)(RequestFactory().get(path))[HEADER]
+    answer = PolicyByPath(page)(RequestFactory().get(path))
+    assert isinstance(answer, HttpResponse)
+    return answer[HEADER]
 
 
 @pytest.mark.parametrize("path", ["/", "/livez", "/api/v1/orders/", "/administrators/", "/portal/admin/"])
