@@ -21,7 +21,7 @@ from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import BaseAdmin, Queue, RowResult, column
 from omni.kernel.display import actor_text, number_text
 from omni.kernel.errors import DomainError
-from omni.kernel.imports.commit import dismiss_rows, start_commit, start_retry
+from omni.kernel.imports.commit import dismiss_rows, start_commit, start_retry, was_stopped
 from omni.kernel.imports.export import template_csv, write_template
 from omni.kernel.imports.faults import reason_words
 from omni.kernel.imports.map_columns import map_columns, save_mapping
@@ -282,6 +282,7 @@ class ImportAdmin(BaseAdmin):
             "next_line": rows[PAGE_ROWS - 1].line_no if len(rows) > PAGE_ROWS else None,
             "can_map": run.state in (Import.State.UPLOADED, Import.State.PREVIEWED, Import.State.FAILED)
             and not run.done,
+            "can_take": run.state == Import.State.PREVIEWED or was_stopped(run),
             "can_undo": run.state == Import.State.DONE and bool(target and target.can_undo) and run.done > 0,
             "can_retry": run.state == Import.State.DONE and run.error > 0,
             "columns": _columns(run, target) if target else [],

@@ -17,6 +17,7 @@ from django.db import connection
 
 from omni.kernel.errors import BadInput
 from omni.kernel.imports.commit import NothingToRetry, dismiss_rows, start_commit, start_retry
+from omni.kernel.imports.drift import CHECKS
 from omni.kernel.imports.map_columns import ImportIsOver, MissingColumn, map_columns, save_mapping
 from omni.kernel.imports.preview import preview_import, start_preview
 from omni.kernel.imports.rejects import import_rows, outcomes, reasons, rejects_csv, rejects_xlsx
@@ -377,6 +378,35 @@ def test_a_job_that_is_asked_to_stop_stops_after_its_chunk_and_keeps_what_it_did
 
     assert ended.state == Job.State.CANCELLED
     assert User.objects.count() == 3
+    work(start_commit(run_id=run.pk, at=AT, by="user:1"))
+    assert User.objects.count() == 10
+    assert Import.objects.get(pk=run.pk).state == Import.State.DONE
+
+
+def test_a_stopped_import_cannot_be_taken_twice_at_a_time() -> None:
+    run = preview(upload("login\nann\n"))
+    start_commit(run_id=run.pk, at=AT, by="user:1")
+
+    with pytest.raises(ImportIsOver):
+        start_commit(run_id=run.pk, at=AT, by="user:1")
+
+    assert Job.objects.filter(kind="imports.commit").count() == 1
+
+
+def test_doctor_sees_an_import_whose_lines_are_not_accounted_for() -> None:
+    run = import_all(PEOPLE_CSV)
+    assert [row for check in CHECKS for row in check.find(9)] == []
+
+    run.rows.filter(line_no=2).delete()
+    run.rows.filter(line_no=3).update(status="new")
+    broken = import_all("login\nzoe\n")
+    Import.objects.filter(pk=broken.pk).update(state=Import.State.COMMITTING)
+
+    found = {check.code: [row["import"] for row in check.find(9)] for check in CHECKS}
+    assert found == {
+        "imports.every_line_is_somewhere": [run.pk],
+        "imports.a_finished_job_has_finished_its_import": [broken.pk],
+    }
 
 
 def test_a_job_is_claimed_by_one_worker_until_it_gives_no_sign_of_life() -> None:

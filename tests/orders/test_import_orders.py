@@ -14,7 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from omni.kernel.imports.rejects import outcomes
-from omni.kernel.models import Import, ImportRow
+from omni.kernel.models import Import, ImportRow, OutboxEvent
 from orders.models import ChannelOrder, ChannelOrderVersion, ParkedOrder, Return, ReturnLine, SalesOrder
 from orders.models.sales import SalesOrderLine
 from orders.states import Stage
@@ -357,6 +357,12 @@ def test_a_column_that_is_missing_is_named(tmp_path: Path) -> None:
         online_retail(path)
 
     assert ImportRow.objects.count() == 0
+
+
+def test_the_news_of_an_import_is_handed_on_without_a_worker() -> None:
+    online_retail(DAY_ONE)
+
+    assert set(OutboxEvent.objects.values_list("kind", "state")) == {("orders.OrdersCaptured", "done")}
 
 
 def test_outcomes_and_rows_agree() -> None:

@@ -28,9 +28,12 @@ class NothingToRetry(DomainError):
 
 @transaction.atomic
 def start_commit(*, run_id: int, at: datetime, by: str) -> Job:
-    """Take the good rows of a previewed import in the background. Raises ImportIsOver."""
+    """Take the good rows of a previewed import in the background, or the rest of one that was stopped.
+
+    Raises ImportIsOver.
+    """
     run = Import.objects.select_for_update().get(pk=run_id)
-    if run.state != Import.State.PREVIEWED:
+    if run.state != Import.State.PREVIEWED and not was_stopped(run):
         raise ImportIsOver(_("Only an import that has been previewed and not taken yet can be taken."))
     return _start(run, at=at, by=by)
 
@@ -50,6 +53,12 @@ def start_retry(*, run_id: int, at: datetime, by: str, row_ids: Sequence[int] | 
     if not rows.update(status=ImportRow.Status.STAGED, phase=0):
         raise NothingToRetry(_("None of these rows can be tried again: mend the file and upload it."))
     return _start(run, at=at, by=by)
+
+
+def was_stopped(run: Import) -> bool:
+    """Somebody has stopped the taking, or it broke: the rest waits."""
+    live = (Job.State.QUEUED, Job.State.RUNNING)
+    return run.state == Import.State.COMMITTING and (run.job is None or run.job.state not in live)
 
 
 def _start(run: Import, *, at: datetime, by: str) -> Job:

@@ -17,9 +17,16 @@ from integrations import drift as integrations
 from inventory import drift as inventory
 from omni.kernel import drift as kernel
 from omni.kernel.checks import Check
+from omni.kernel.imports import drift as imports
 from orders import drift as orders
 
-CHECKS: Sequence[Check] = (*inventory.CHECKS, *orders.CHECKS, *integrations.CHECKS, *kernel.CHECKS)
+CHECKS: Sequence[Check] = (
+    *inventory.CHECKS,
+    *orders.CHECKS,
+    *integrations.CHECKS,
+    *kernel.CHECKS,
+    *imports.CHECKS,
+)
 
 
 class Command(BaseCommand):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from omni.kernel.imports.rejects import outcomes, reasons
 from omni.kernel.imports.target import Target
 from omni.kernel.imports.undo import start_undo
 from omni.kernel.imports.upload import upload_file
-from omni.kernel.imports.works import import_works
 from omni.kernel.jobs import Work, claim_job, run_job
 from omni.kernel.models import Import, ImportMapping, Job
+from omni.kernel.relay import relay_events
+from omni.wiring import IMPORT_TARGETS, JOBS, REACTIONS
 from orders.imports.online_retail import ONLINE_RETAIL, PARKED, RETURNED, TAKEN
 from orders.imports.order_lines import ORDER_LINES
 
@@ -34,7 +35,8 @@ BLOCK_BYTES = 1024 * 1024
 BY = "command:import_orders"
 # Mappings that need not be saved: the files are always like this.
 BUILT_IN: dict[str, Target] = {"online-retail": ONLINE_RETAIL}
-TARGETS: dict[str, Target] = {target.name: target for target in (ORDER_LINES, ONLINE_RETAIL)}
+OF_ORDERS = (ORDER_LINES.name, ONLINE_RETAIL.name)
+EVENTS_BATCH = 100
 
 
 @dataclass
@@ -82,18 +84,20 @@ class Command(BaseCommand):
         if options["undo"]:
             run = _import(options["undo"])
             self._work(
-                start_undo(run_id=run.pk, target=TARGETS[run.target], at=timezone.now(), by=BY), options
+                start_undo(run_id=run.pk, target=IMPORT_TARGETS[run.target], at=timezone.now(), by=BY),
+                options,
             )
         elif options["retry"]:
             run = _import(options["retry"])
             self._work(start_retry(run_id=run.pk, at=timezone.now(), by=BY), options)
         else:
             run = self._take_in(options)
-            target = TARGETS[run.target]
+            target = IMPORT_TARGETS[run.target]
             self._work(start_preview(run_id=run.pk, target=target, at=timezone.now(), by=BY), options)
             if not options["dry_run"]:
                 self._work(start_commit(run_id=run.pk, at=timezone.now(), by=BY), options)
         run.refresh_from_db()
+        _hand_on()
         return run
 
     def _take_in(self, options: dict[str, Any]) -> Import:
@@ -127,7 +131,7 @@ class Command(BaseCommand):
                 time.sleep(0.5)
                 job.refresh_from_db()
         else:
-            with _progress(job, import_works(TARGETS)) as works:
+            with _progress(job, JOBS) as works:
                 job = run_job(job=claimed, works=works)
         if job.state != Job.State.DONE:
             raise CommandError(job.message or _("The work was stopped."))
@@ -166,18 +170,21 @@ def account_of(run: Import) -> Account:
 def _mapping(name: str) -> tuple[Target, ImportMapping | None]:
     if name in BUILT_IN:
         return BUILT_IN[name], None
-    mapping = ImportMapping.objects.filter(name=name, target__in=TARGETS).first()
+    mapping = ImportMapping.objects.filter(name=name, target__in=OF_ORDERS).first()
     if mapping is None:
-        known = [*BUILT_IN, *ImportMapping.objects.filter(target__in=TARGETS).values_list("name", flat=True)]
+        known = [
+            *BUILT_IN,
+            *ImportMapping.objects.filter(target__in=OF_ORDERS).values_list("name", flat=True),
+        ]
         raise CommandError(
             _("There is no mapping “%(name)s”; there are: %(known)s.")
             % {"name": name, "known": ", ".join(known)}
         )
-    return TARGETS[mapping.target], mapping
+    return IMPORT_TARGETS[mapping.target], mapping
 
 
 def _import(ident: int) -> Import:
-    run = Import.objects.filter(pk=ident, target__in=TARGETS).first()
+    run = Import.objects.filter(pk=ident, target__in=OF_ORDERS).first()
     if run is None:
         raise CommandError(_("There is no import %d of orders.") % ident)
     return run
@@ -189,10 +196,16 @@ def _blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
+def _hand_on() -> None:
+    """Hand on what the orders' room has recorded: where no worker runs, the news would lie."""
+    while relay_events(reactions=REACTIONS, limit=EVENTS_BATCH, at=timezone.now()) == EVENTS_BATCH:
+        pass
+
+
 class _progress:  # noqa: N801 - used as a function
     """Show the progress of a job on a terminal; elsewhere one line every five seconds, on standard error."""
 
-    def __init__(self, job: Job, works: dict[str, Work]) -> None:
+    def __init__(self, job: Job, works: Mapping[str, Work]) -> None:
         self._works = works
         self._title = job.title
         self._bar: Progress | None = None
