@@ -158,6 +158,27 @@ def cancel_lines(*, cancels: Sequence[LineCancel], reason: str, at: datetime, by
     return _results(lines, found)
 
 
+@transaction.atomic
+def cancel_refunded(*, cancels: Sequence[LineCancel], reason: str, at: datetime, by: str) -> None:
+    """Cancel what the platform has closed or paid back; where it is too late for that, a person is told."""
+    if not cancels:
+        return
+    results = cancel_lines(cancels=cancels, reason=reason, at=at, by=by)
+    late = _(
+        "%s, but a part has left and the rest may follow: have the warehouse stop it, or expect a return."
+    )
+    place_holds(
+        holds=[
+            NewHold(result.order_id, HoldKind.CANCEL_REFUSED, late % reason)
+            for result in results
+            if result.outcome == "refused"
+        ],
+        at=at,
+        by=by,
+        side=Side.CHANNEL,
+    )
+
+
 def _want_cancel(
     lines: dict[int, SalesOrderLine], asked: dict[int, int], *, reason: str, at: datetime, by: str
 ) -> None:

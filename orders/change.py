@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +14,7 @@ from inventory.reserve import Demand, reserve_stock
 from omni.kernel.events import record_events
 from omni.kernel.sql import execute
 from orders.advance import advance_orders
-from orders.cancel import LineCancel, cancel_lines
+from orders.cancel import LineCancel, cancel_refunded
 from orders.draft import ChannelState, LineRefund, OrderDraft, Receiver
 from orders.events import OrdersCaptured
 from orders.hold import NewHold, place_holds, resolve_holds
@@ -22,8 +22,9 @@ from orders.models import SalesOrder, SalesOrderLine
 from orders.models.review import HoldKind
 from orders.receiver import encrypt_receiver, mask_receiver
 from orders.record import Happening, Side, record_happenings
+from orders.refunds import orders_with_open_refund
 from orders.shortage import mark_short
-from orders.states import Stage
+from orders.states import OVER, Stage
 from products.models import Shop
 
 UPDATE_CHANNEL_ORDERS = """
@@ -33,7 +34,6 @@ UPDATE_CHANNEL_ORDERS = """
         AS v(id, state, raw, modified, hash)
     WHERE c.id = v.id
 """
-OVER = frozenset({Stage.SHIPPED, Stage.COMPLETED, Stage.CANCELLED})
 BEFORE_APPROVAL = frozenset({Stage.PENDING_PAYMENT, Stage.CAPTURED, Stage.IN_REVIEW})
 
 
@@ -85,7 +85,7 @@ def apply_changes(*, shop: Shop, changes: Sequence[Change], at: datetime, by: st
         order = orders.get(known.order_id or 0)
         if order is not None:
             _plan_one(order, draft, skus, plan)
-    _carry_out(shop, plan, at=at, by=by)
+    _carry_out(shop, plan, orders.values(), at=at, by=by)
 
 
 def _write_channel_orders(changes: Sequence[Change]) -> None:
@@ -233,15 +233,18 @@ def _plan_lines(order: SalesOrder, draft: OrderDraft, skus: list[int], plan: Pla
         plan.holds.append(NewHold(order.pk, HoldKind.CHANGED, reason))
 
 
-def _carry_out(shop: Shop, plan: Plan, *, at: datetime, by: str) -> None:
+def _carry_out(shop: Shop, plan: Plan, orders: Collection[SalesOrder], *, at: datetime, by: str) -> None:
     record_happenings(happenings=plan.happenings, at=at, by=by)
     place_holds(holds=plan.holds, at=at, by=by, side=Side.CHANNEL)
+    refunds_open = orders_with_open_refund(orders)
     for kind, order_ids in plan.releases.items():
+        if kind == HoldKind.REFUND:
+            # Refund cases are pulled as a stream of their own, which may be ahead of the order's.
+            order_ids = sorted(set(order_ids) - refunds_open)
         resolve_holds(order_ids=order_ids, kinds=[kind], at=at, by=by, side=Side.CHANNEL)
     if plan.paid:
         _take_paid(shop, plan.paid, at=at, by=by)
-    if plan.cancels:
-        cancel_lines(cancels=plan.cancels, reason=_("Closed or refunded on the platform"), at=at, by=by)
+    cancel_refunded(cancels=plan.cancels, reason=_("Closed or refunded on the platform"), at=at, by=by)
     if plan.shipped_outside:
         _take_outside_shipments(plan.shipped_outside, at=at, by=by)
     advance_orders(order_ids=plan.completed, to=Stage.COMPLETED, at=at, by=by, side=Side.CHANNEL)
@@ -263,8 +266,7 @@ def _take_paid(shop: Shop, paid: list[tuple[SalesOrder, OrderDraft]], *, at: dat
         outcomes = reserve_stock(wanted=demands, at=at, by=by)
         missing: dict[UUID, int] = {o.line_key: o.missing for o in outcomes if o.missing}
         mark_short(missing=missing, at=at, by=by)
-    if gone:
-        cancel_lines(cancels=gone, reason=_("Refunded on the platform"), at=at, by=by)
+    cancel_refunded(cancels=gone, reason=_("Refunded on the platform"), at=at, by=by)
     open_refunds = [
         NewHold(order.pk, HoldKind.REFUND, _("The buyer has asked for a refund."))
         for order, draft in paid

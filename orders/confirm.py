@@ -50,6 +50,16 @@ ADD_SHIPPED_TO_ORDER = """
 # Shops that read their shipments themselves need no notice.
 SILENT_CHANNELS = frozenset({"api", "import", "manual"})
 
+# Nobody was asked for these goods, or nobody may send them any more.
+NOT_SHIPPABLE = frozenset(
+    {
+        FulfilmentState.PLANNED,
+        FulfilmentState.SHIPPED,
+        FulfilmentState.CANCELLED,
+        FulfilmentState.REFUSED,
+    }
+)
+
 
 class UnknownFulfilment(DomainError):
     """No fulfilment order of this location has that number (yet)."""
@@ -115,9 +125,13 @@ def confirm_shipment(
     fulfilment = FulfilmentOrder.objects.select_for_update(no_key=True).get(pk=fulfilment.pk)
     if Shipment.objects.filter(fulfilment=fulfilment, event_key=event_key).exists():
         return False
-    if fulfilment.state in (FulfilmentState.SHIPPED, FulfilmentState.CANCELLED, FulfilmentState.REFUSED):
+    if fulfilment.state == FulfilmentState.PLANNED and fulfilment.attempts:
+        # The warehouse had our request after all; left planned, it would be asked for the same goods again.
+        fulfilment.state = FulfilmentState.REQUESTED
+        advance_fulfilments(fulfilment_ids=[fulfilment.pk], to=FulfilmentState.REQUESTED, at=at)
+    if fulfilment.state in NOT_SHIPPABLE:
         raise NotShippable(
-            _("%(number)s is “%(state)s”: it cannot ship any more.")
+            _("%(number)s is “%(state)s”: it cannot ship.")
             % {"number": number, "state": fulfilment.get_state_display()}
         )
     lines = list(fulfilment.lines.select_related("sku", "order_line").order_by("pk"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -10,13 +10,13 @@ from django.utils.translation import gettext as _
 
 from omni.kernel.crypto import encrypt_json
 from omni.kernel.sql import fetch_all
-from orders.cancel import LineCancel, cancel_lines
+from orders.cancel import LineCancel, cancel_refunded
 from orders.draft import RefundDraft
 from orders.hold import NewHold, place_holds, resolve_holds
-from orders.models import ChannelRefund, SalesOrderLine
+from orders.models import ChannelRefund, SalesOrder
 from orders.models.review import HoldKind
 from orders.record import Side
-from orders.states import Stage
+from orders.states import OVER
 from products.models import Shop
 
 # Only a newer word changes what is known; rows are sorted, so that two takers wait for one another in the
@@ -49,23 +49,34 @@ def take_refunds(*, shop: Shop, refunds: Sequence[RefundDraft], at: datetime, by
     if not rows:
         return 0
     news = {row[0] for row in fetch_all(UPSERT, [shop.pk, at, *_columns(rows)])}
-    lines = _lines(shop, [refund.outer_id for refund in rows if refund.outer_refund_id in news])
-    holds, cancels, touched = [], [], set()
+    orders = _orders(shop, [refund.outer_id for refund in rows if refund.outer_refund_id in news])
+    holds, cancels = [], []
     for refund in rows:
-        line = lines.get((refund.outer_id, refund.outer_line_id or refund.outer_id))
-        if refund.outer_refund_id not in news or line is None:
+        order = orders.get(refund.outer_id)
+        if refund.outer_refund_id not in news or order is None or order.stage in OVER:
             continue
-        touched.add(line.order_id)
         if refund.state == "open":
-            holds.append(NewHold(line.order_id, HoldKind.REFUND, _("The buyer has asked for a refund.")))
-        elif refund.state == "done" and refund.amount >= line.amount and line.shipped_quantity == 0:
-            cancels.append(LineCancel(line.pk))
+            holds.append(NewHold(order.pk, HoldKind.REFUND, _("The buyer has asked for a refund.")))
+        elif refund.state == "done":
+            cancels += _paid_back(order, refund)
     place_holds(holds=holds, at=at, by=by, side=Side.CHANNEL)
-    if cancels:
-        cancel_lines(cancels=cancels, reason=_("Refunded on the platform"), at=at, by=by)
-    quiet = sorted(touched - _with_open_refund(shop, lines.values()))
+    cancel_refunded(cancels=cancels, reason=_("Refunded on the platform"), at=at, by=by)
+    quiet = sorted({order.pk for order in orders.values()} - orders_with_open_refund(orders.values()))
     resolve_holds(order_ids=quiet, kinds=[HoldKind.REFUND], at=at, by=by, side=Side.CHANNEL)
     return len(news)
+
+
+def _paid_back(order: SalesOrder, refund: RefundDraft) -> list[LineCancel]:
+    """The unshipped lines that this refund pays back in full: the one that it names, or all if it names none.
+
+    A platform names the only line of an order by the number of the order, or not at all.
+    """
+    lines = list(order.lines.all())
+    named = [line for line in lines if line.outer_line_id == (refund.outer_line_id or refund.outer_id)]
+    concerned = named if named or refund.outer_line_id else lines
+    if refund.amount < sum(line.amount for line in concerned):
+        return []
+    return [LineCancel(line.pk) for line in concerned if line.shipped_quantity == 0]
 
 
 def _columns(rows: list[RefundDraft]) -> list[list[object]]:
@@ -82,16 +93,16 @@ def _columns(rows: list[RefundDraft]) -> list[list[object]]:
     ]
 
 
-def _lines(shop: Shop, outer_ids: list[str]) -> dict[tuple[str, str], SalesOrderLine]:
-    over = [Stage.SHIPPED, Stage.COMPLETED, Stage.CANCELLED]
-    found = SalesOrderLine.objects.filter(
-        order__channel_order__shop=shop, order__channel_order__outer_id__in=outer_ids
-    ).exclude(order__stage__in=over)
-    return {(line.order.outer_id, line.outer_line_id): line for line in found.select_related("order")}
+def _orders(shop: Shop, outer_ids: list[str]) -> dict[str, SalesOrder]:
+    found = SalesOrder.objects.filter(channel_order__shop=shop, channel_order__outer_id__in=outer_ids)
+    return {order.outer_id: order for order in found.prefetch_related("lines")}
 
 
-def _with_open_refund(shop: Shop, lines: object) -> set[int]:
-    """Orders of which at least one refund is still open."""
-    by_outer = {line.order.outer_id: line.order_id for line in lines}  # type: ignore[attr-defined]
-    open_ones = ChannelRefund.objects.filter(shop=shop, outer_id__in=by_outer, state=ChannelRefund.State.OPEN)
-    return {by_outer[outer_id] for outer_id in open_ones.values_list("outer_id", flat=True)}
+def orders_with_open_refund(orders: Iterable[SalesOrder]) -> set[int]:
+    """Those of these orders of which at least one refund case is still open."""
+    by_outer = {(order.shop_id, order.outer_id): order.pk for order in orders}
+    shops, outer_ids = {shop for shop, _outer in by_outer}, {outer for _shop, outer in by_outer}
+    open_ones = ChannelRefund.objects.filter(
+        shop__in=shops, outer_id__in=outer_ids, state=ChannelRefund.State.OPEN
+    )
+    return {by_outer[pair] for pair in open_ones.values_list("shop_id", "outer_id") if pair in by_outer}

@@ -25,6 +25,9 @@ class Stage(models.TextChoices):
     CANCELLED = "cancelled", _("cancelled")
 
 
+# Nothing of these is open any more.
+OVER: frozenset[Stage] = frozenset({Stage.SHIPPED, Stage.COMPLETED, Stage.CANCELLED})
+
 NEXT_STAGE: Mapping[Stage, frozenset[Stage]] = {
     Stage.PENDING_PAYMENT: frozenset({Stage.CAPTURED, Stage.CANCELLED}),
     Stage.CAPTURED: frozenset({Stage.IN_REVIEW, Stage.APPROVED, Stage.CANCELLED, Stage.SHIPPED}),
