@@ -13,6 +13,7 @@ from inventory.adjust import StockAdjustment, adjust_stock
 from inventory.models.stock import Grade
 from omni.kernel.actors import actor
 from omni.kernel.errors import BadInput, Busy
+from omni.kernel.sentences import sentence
 from orders.cancel import CancelAnswer, record_cancel_answers
 from orders.confirm import ConfirmedParcel, UnknownFulfilment, confirm_shipment, record_progress
 from orders.hold import NewHold, place_holds, resolve_holds
@@ -129,7 +130,7 @@ def _settle_delivery(
     elif notice.state == "rejected":
         record_release_answers(answers=[ReleaseAnswer(fulfilment.pk, "refused", detail=detail)], at=at, by=by)
     elif notice.state == "exception":
-        reason = _("The warehouse reports a problem with %(number)s: %(detail)s")
+        reason = sentence("The warehouse reports a problem with %(number)s: %(detail)s")
         holds = [
             NewHold(order_id, HoldKind.WAREHOUSE, reason % {"number": notice.number, "detail": detail or "?"})
             for order_id in _order_ids(fulfilment)
@@ -164,7 +165,7 @@ def _ship(notice: DeliveryNotice, fulfilment: FulfilmentOrder, at: datetime, by:
         kinds=[HoldKind.WAREHOUSE],
         at=at,
         by=by,
-        note=_("It has left the warehouse."),
+        note=sentence("It has left the warehouse."),
     )
 
 

@@ -14,6 +14,7 @@ from inventory.commit import uncommit_stock
 from inventory.publish import repeat_publication
 from inventory.reserve import Release, release_stock
 from omni.kernel.events import record_events
+from omni.kernel.sentences import sentence
 from omni.kernel.sql import execute, fetch_all
 from orders.advance import advance_fulfilments, advance_orders
 from orders.events import CancellationsAsked, OrdersCancelled
@@ -308,7 +309,9 @@ def _close_orders(order_ids: list[int], *, at: datetime, by: str) -> None:
         if any(_open(line) for line in rows):
             continue
         (shipped if any(line.shipped_quantity for line in rows) else cancelled).append(order.pk)
-    resolve_holds(order_ids=cancelled, kinds=list(HoldKind), at=at, by=by, note=_("The order is cancelled."))
+    resolve_holds(
+        order_ids=cancelled, kinds=list(HoldKind), at=at, by=by, note=sentence("The order is cancelled.")
+    )
     advance_orders(order_ids=cancelled, to=Stage.CANCELLED, at=at, by=by)
     advance_orders(order_ids=shipped, to=Stage.SHIPPED, at=at, by=by)
     if cancelled:
@@ -395,7 +398,7 @@ def _stopped(fulfilment_ids: set[int], details: dict[int, str], *, at: datetime,
         by=by,
     )
     # Units that another warehouse still has go on waiting for its answer.
-    resume_cancellations(fulfilment_ids=moved, reason=_("Stopped by the warehouse"), at=at, by=by)
+    resume_cancellations(fulfilment_ids=moved, reason=sentence("Stopped by the warehouse"), at=at, by=by)
 
 
 def _not_stopped(fulfilment_ids: set[int], details: dict[int, str], *, at: datetime, by: str) -> None:
@@ -405,7 +408,7 @@ def _not_stopped(fulfilment_ids: set[int], details: dict[int, str], *, at: datet
     if not moved:
         return
     SalesOrderLine.objects.filter(fulfilment_lines__fulfilment_id__in=moved).update(cancel_wanted=0)
-    reason = _("The warehouse could not stop it: %s")
+    reason = sentence("The warehouse could not stop it: %s")
     place_holds(
         holds=[
             NewHold(ident, HoldKind.CANCEL_REFUSED, reason % (detail or "?"))

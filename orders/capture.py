@@ -17,6 +17,7 @@ from inventory.reserve import Demand, Outcome, reserve_stock
 from omni.kernel.crypto import encrypt
 from omni.kernel.events import record_events
 from omni.kernel.numbers import document_number
+from omni.kernel.sentences import read_sentence, sentence
 from omni.kernel.sql import as_array, as_text_array, copy_rows, execute, fetch_all
 from omni.kernel.transactions import joins_transaction
 from orders.change import KnownOrder, apply_changes
@@ -159,7 +160,7 @@ def capture_orders(
         if fault is not None:
             result: Result = "refused" if refuses else "parked"
             results[position] = Captured(
-                draft.outer_id, result, None, "", fault.reason, fault.detail, fault.field
+                draft.outer_id, result, None, "", fault.reason, read_sentence(fault.detail), fault.field
             )
             if not refuses:
                 parked.append(
@@ -241,7 +242,7 @@ def _unknown_sku(number: int, line: LineDraft) -> Fault:
     named = line.outer_sku_id or line.outer_item_id or line.sku_code or "?"
     return Fault(
         "unknown_sku",
-        _(
+        sentence(
             "Line %(line)d sells “%(title)s” (%(named)s), which no listing or SKU code names: map it, then retry."
         )
         % {"line": number + 1, "title": line.title, "named": named},
@@ -271,17 +272,20 @@ def _add_channel_holds(sheet: Sheet) -> None:
         sheet.holds.clear()
         return
     if draft.state == ChannelState.ON_HOLD:
-        sheet.holds.append((HoldKind.CHANNEL, _("The platform forbids shipping for now.")))
+        sheet.holds.append((HoldKind.CHANNEL, sentence("The platform forbids shipping for now.")))
     if draft.state == ChannelState.UNKNOWN:
         sheet.holds.append(
-            (HoldKind.UNKNOWN_STATE, _("The platform says “%s”, which Omni does not know.") % draft.raw_state)
+            (
+                HoldKind.UNKNOWN_STATE,
+                sentence("The platform says “%s”, which Omni does not know.") % draft.raw_state,
+            )
         )
     if draft.state == ChannelState.PARTIALLY_SHIPPED:
         sheet.holds.append(
-            (HoldKind.SHIPPED_ELSEWHERE, _("The platform says that a part has been shipped already."))
+            (HoldKind.SHIPPED_ELSEWHERE, sentence("The platform says that a part has been shipped already."))
         )
     if any(line.refund == LineRefund.OPEN for line in draft.lines):
-        sheet.holds.append((HoldKind.REFUND, _("The buyer has asked for a refund.")))
+        sheet.holds.append((HoldKind.REFUND, sentence("The buyer has asked for a refund.")))
 
 
 def line_key(shop_id: int, outer_id: str, outer_line_id: str) -> uuid.UUID:

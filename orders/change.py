@@ -8,10 +8,10 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from inventory.reserve import Demand, reserve_stock
 from omni.kernel.events import record_events
+from omni.kernel.sentences import sentence
 from omni.kernel.sql import execute
 from orders.advance import advance_orders
 from orders.cancel import LineCancel, cancel_refunded
@@ -139,11 +139,13 @@ def _plan_finished(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
 
 def _plan_holds(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
     if draft.state == ChannelState.ON_HOLD:
-        plan.holds.append(NewHold(order.pk, HoldKind.CHANNEL, _("The platform forbids shipping for now.")))
+        plan.holds.append(
+            NewHold(order.pk, HoldKind.CHANNEL, sentence("The platform forbids shipping for now."))
+        )
     else:
         plan.release(order.pk, HoldKind.CHANNEL)
     if draft.state == ChannelState.UNKNOWN:
-        reason = _("The platform says “%s”, which Omni does not know.") % draft.raw_state
+        reason = sentence("The platform says “%s”, which Omni does not know.") % draft.raw_state
         plan.holds.append(NewHold(order.pk, HoldKind.UNKNOWN_STATE, reason))
     else:
         plan.release(order.pk, HoldKind.UNKNOWN_STATE)
@@ -157,7 +159,7 @@ def _plan_refunds(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
         if line is not None and line_draft.refund == LineRefund.DONE and line.shipped_quantity == 0:
             plan.cancels.append(LineCancel(line.pk))
     if any(line.refund == LineRefund.OPEN for line in draft.lines):
-        plan.holds.append(NewHold(order.pk, HoldKind.REFUND, _("The buyer has asked for a refund.")))
+        plan.holds.append(NewHold(order.pk, HoldKind.REFUND, sentence("The buyer has asked for a refund.")))
     else:
         plan.release(order.pk, HoldKind.REFUND)
 
@@ -171,7 +173,7 @@ def _plan_outside_shipment(order: SalesOrder, draft: OrderDraft, plan: Plan) -> 
         if draft.state == ChannelState.COMPLETED:
             plan.completed.append(order.pk)
     elif all(line.shipped_quantity == 0 for line in order.lines.all()):
-        reason = _("The platform says “%s”, but no parcel of ours has left.") % (
+        reason = sentence("The platform says “%s”, but no parcel of ours has left.") % (
             draft.raw_state or draft.state.value
         )
         plan.holds.append(NewHold(order.pk, HoldKind.SHIPPED_ELSEWHERE, reason))
@@ -184,7 +186,7 @@ def _plan_texts(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
         return
     plan.happenings.append(Happening(order.pk, "texts.changed", {"fields": changed}, Side.CHANNEL))
     if order.stage not in BEFORE_APPROVAL:
-        reason = _("Changed on the platform after the review: %s.") % ", ".join(changed)
+        reason = sentence("Changed on the platform after the review: %s.") % ", ".join(changed)
         plan.holds.append(NewHold(order.pk, HoldKind.CHANGED, reason))
 
 
@@ -229,7 +231,7 @@ def _plan_lines(order: SalesOrder, draft: OrderDraft, skus: list[int], plan: Pla
     now = {line.outer_line_id: (sku, line.quantity) for line, sku in zip(draft.lines, skus, strict=True)}
     if known != now:
         differing = sorted({*known, *now} - {ident for ident in known if known.get(ident) == now.get(ident)})
-        reason = _("The platform now shows other goods in line %s.") % ", ".join(differing)
+        reason = sentence("The platform now shows other goods in line %s.") % ", ".join(differing)
         plan.holds.append(NewHold(order.pk, HoldKind.CHANGED, reason))
 
 
@@ -244,7 +246,7 @@ def _carry_out(shop: Shop, plan: Plan, orders: Collection[SalesOrder], *, at: da
         resolve_holds(order_ids=order_ids, kinds=[kind], at=at, by=by, side=Side.CHANNEL)
     if plan.paid:
         _take_paid(shop, plan.paid, at=at, by=by)
-    cancel_refunded(cancels=plan.cancels, reason=_("Closed or refunded on the platform"), at=at, by=by)
+    cancel_refunded(cancels=plan.cancels, reason=sentence("Closed or refunded on the platform"), at=at, by=by)
     if plan.shipped_outside:
         _take_outside_shipments(plan.shipped_outside, at=at, by=by)
     advance_orders(order_ids=plan.completed, to=Stage.COMPLETED, at=at, by=by, side=Side.CHANNEL)
@@ -266,9 +268,9 @@ def _take_paid(shop: Shop, paid: list[tuple[SalesOrder, OrderDraft]], *, at: dat
         outcomes = reserve_stock(wanted=demands, at=at, by=by)
         missing: dict[UUID, int] = {o.line_key: o.missing for o in outcomes if o.missing}
         mark_short(missing=missing, at=at, by=by)
-    cancel_refunded(cancels=gone, reason=_("Refunded on the platform"), at=at, by=by)
+    cancel_refunded(cancels=gone, reason=sentence("Refunded on the platform"), at=at, by=by)
     open_refunds = [
-        NewHold(order.pk, HoldKind.REFUND, _("The buyer has asked for a refund."))
+        NewHold(order.pk, HoldKind.REFUND, sentence("The buyer has asked for a refund."))
         for order, draft in paid
         if any(line.refund == LineRefund.OPEN for line in draft.lines)
     ]

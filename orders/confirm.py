@@ -15,6 +15,7 @@ from inventory.commit import uncommit_stock
 from inventory.ship import ShippedPart, ship_stock
 from omni.kernel.errors import DomainError
 from omni.kernel.events import record_events
+from omni.kernel.sentences import sentence
 from omni.kernel.sql import execute
 from orders.advance import advance_fulfilments, advance_orders
 from orders.cancel import resume_cancellations
@@ -237,7 +238,10 @@ def _settle(
     if done:
         # Before anything is sourced anew: what the buyer wanted stopped is not sent a second time.
         resume_cancellations(
-            fulfilment_ids=[fulfilment.pk], reason=_("Cancelled while the warehouse was asked"), at=at, by=by
+            fulfilment_ids=[fulfilment.pk],
+            reason=sentence("Cancelled while the warehouse was asked"),
+            at=at,
+            by=by,
         )
     order_ids = sorted({line.order_id for line in lines})
     units = _sum([(item.line.order_id, item.quantity) for item in packed])

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.utils.translation import gettext as _
-
+from omni.kernel.sentences import sentence
 from orders.draft import ChannelState, OrderDraft
 from orders.models.review import HoldKind
 
@@ -38,24 +37,32 @@ def _unreadable(draft: OrderDraft, at: datetime) -> list[Fault]:
     faults = []
     if not draft.outer_id or len(draft.outer_id) > 64:
         faults.append(
-            Fault("bad_id", _("The order number is missing or longer than 64 characters."), "outer_id")
+            Fault("bad_id", sentence("The order number is missing or longer than 64 characters."), "outer_id")
         )
     if not draft.lines:
         faults.append(
-            Fault("no_lines", _("The order has no lines: ask the channel for its details again."), "lines")
+            Fault(
+                "no_lines",
+                sentence("The order has no lines: ask the channel for its details again."),
+                "lines",
+            )
         )
     if len(draft.currency) != 3 or not draft.currency.isalpha():
         faults.append(
             Fault(
                 "bad_currency",
-                _("“%s” is not a currency code such as CNY.") % draft.currency[:20],
+                sentence("“%s” is not a currency code such as CNY.") % draft.currency[:20],
                 "currency",
             )
         )
     for name, moment in (("placed_at", draft.placed_at), ("paid_at", draft.paid_at)):
         if moment is not None and moment > at + CLOCK_TOLERANCE:
             faults.append(
-                Fault("future_time", _("%s lies in the future: check the clock of the channel.") % name, name)
+                Fault(
+                    "future_time",
+                    sentence("%s lies in the future: check the clock of the channel.") % name,
+                    name,
+                )
             )
     seen: set[str] = set()
     for number, line in enumerate(draft.lines):
@@ -63,7 +70,9 @@ def _unreadable(draft: OrderDraft, at: datetime) -> list[Fault]:
         if not line.outer_line_id or line.outer_line_id in seen:
             faults.append(
                 Fault(
-                    "bad_line_id", _("Line %d has no id of its own.") % (number + 1), f"{where}.outer_line_id"
+                    "bad_line_id",
+                    sentence("Line %d has no id of its own.") % (number + 1),
+                    f"{where}.outer_line_id",
                 )
             )
         seen.add(line.outer_line_id)
@@ -71,7 +80,7 @@ def _unreadable(draft: OrderDraft, at: datetime) -> list[Fault]:
             faults.append(
                 Fault(
                     "bad_quantity",
-                    _(
+                    sentence(
                         "Line %(line)d orders %(quantity)s units: it must be a whole number from 1 to 1,000,000."
                     )
                     % {"line": number + 1, "quantity": line.quantity},
@@ -82,12 +91,12 @@ def _unreadable(draft: OrderDraft, at: datetime) -> list[Fault]:
             faults.append(
                 Fault(
                     "bad_amount",
-                    _("Line %d has a negative or absurd price.") % (number + 1),
+                    sentence("Line %d has a negative or absurd price.") % (number + 1),
                     f"{where}.amount",
                 )
             )
     if not 0 <= draft.total_amount < AMOUNT_MAX:
-        faults.append(Fault("bad_amount", _("The total is negative or absurd."), "total_amount"))
+        faults.append(Fault("bad_amount", sentence("The total is negative or absurd."), "total_amount"))
     return faults
 
 
@@ -100,7 +109,7 @@ def _doubtful(draft: OrderDraft) -> list[Fault]:
         faults.append(
             Fault(
                 "amount_mismatch",
-                _(
+                sentence(
                     "The lines (%(lines)s) and freight (%(freight)s) add up to %(sum)s, but the total says %(total)s."
                 )
                 % {
@@ -128,7 +137,7 @@ def _doubtful(draft: OrderDraft) -> list[Fault]:
             faults.append(
                 Fault(
                     "address_incomplete",
-                    _("The receiver has no %s.") % ", ".join(missing),
+                    sentence("The receiver has no %s.") % ", ".join(missing),
                     f"receiver.{missing[0]}",
                     HoldKind.ADDRESS,
                 )

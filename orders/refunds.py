@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from omni.kernel.crypto import encrypt_json
+from omni.kernel.sentences import sentence
 from omni.kernel.sql import fetch_all
 from orders.cancel import LineCancel, cancel_refunded
 from orders.draft import RefundDraft
@@ -56,11 +56,11 @@ def take_refunds(*, shop: Shop, refunds: Sequence[RefundDraft], at: datetime, by
         if refund.outer_refund_id not in news or order is None or order.stage in OVER:
             continue
         if refund.state == "open":
-            holds.append(NewHold(order.pk, HoldKind.REFUND, _("The buyer has asked for a refund.")))
+            holds.append(NewHold(order.pk, HoldKind.REFUND, sentence("The buyer has asked for a refund.")))
         elif refund.state == "done":
             cancels += _paid_back(order, refund)
     place_holds(holds=holds, at=at, by=by, side=Side.CHANNEL)
-    cancel_refunded(cancels=cancels, reason=_("Refunded on the platform"), at=at, by=by)
+    cancel_refunded(cancels=cancels, reason=sentence("Refunded on the platform"), at=at, by=by)
     quiet = sorted({order.pk for order in orders.values()} - orders_with_open_refund(orders.values()))
     resolve_holds(order_ids=quiet, kinds=[HoldKind.REFUND], at=at, by=by, side=Side.CHANNEL)
     return len(news)

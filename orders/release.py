@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Literal
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
+from omni.kernel.sentences import sentence
 from omni.kernel.sql import execute, fetch_all
 from orders.advance import advance_fulfilments, advance_orders
 from orders.cancel import resume_cancellations
@@ -189,7 +189,10 @@ def record_release_answers(*, answers: Sequence[ReleaseAnswer], at: datetime, by
     if fulfilment_ids:
         advance_released(order_ids=order_ids, at=at, by=by)
         resume_cancellations(
-            fulfilment_ids=fulfilment_ids, reason=_("Cancelled while the warehouse was asked"), at=at, by=by
+            fulfilment_ids=fulfilment_ids,
+            reason=sentence("Cancelled while the warehouse was asked"),
+            at=at,
+            by=by,
         )
 
 

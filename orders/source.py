@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from inventory.commit import Commitment, Committed, commit_stock, uncommit_stock
 from omni.kernel.events import record_events
 from omni.kernel.numbers import document_number, take_ids
+from omni.kernel.sentences import sentence
 from omni.kernel.sql import execute, fetch_all
 from orders.advance import advance_orders
 from orders.cancel import DROPPABLE, drop_fulfilments
@@ -292,9 +293,9 @@ def _hold(choices: list[Choice], *, at: datetime, by: str) -> None:
         NewHold(
             choice.order_id,
             HoldKind.SOURCING,
-            _("No location that may ship has %d of the promised units free.") % choice.missing
+            sentence("No location that may ship has %d of the promised units free.") % choice.missing
             if choice.missing
-            else _("Nothing is promised to it that could be shipped."),
+            else sentence("Nothing is promised to it that could be shipped."),
         )
         for choice in choices
     ]

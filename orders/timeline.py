@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from inventory.models import Location
 from omni.kernel.display import actor_text
+from omni.kernel.sentences import read_sentence
 from orders.draft import ChannelState
 from orders.models import ChannelOrderVersion, OrderEvent, Parcel, SalesOrder
 from orders.models.review import HoldKind
@@ -172,7 +173,9 @@ def _of_event(event: OrderEvent, names: dict[str, str]) -> Moment:
 
 
 def _readable(event: OrderEvent) -> _Facts:
-    facts = _Facts(event.detail)
+    facts = _Facts(
+        {name: read_sentence(fact) if isinstance(fact, str) else fact for name, fact in event.detail.items()}
+    )
     if facts.get("kind") in HoldKind.values:
         facts["kind"] = str(HoldKind(facts["kind"]).label)
     if event.kind in ("captured", "channel.changed"):

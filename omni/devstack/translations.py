@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LOCALE = "zh_Hans"
 # What a marked text looks like to the extractor: which argument is the message, which the plural, which the context.
 KEYWORDS: dict[str, tuple[int | tuple[int, str], ...] | None] = {
+    "sentence": None,  # omni.kernel.sentences: stored now, read in the reader's language
     "_": None,
     "gettext": None,
     "gettext_lazy": None,

@@ -257,7 +257,7 @@ class SalesOrderAdmin(ScopedAdmin):
 
     @column(description=_("reason"))
     def show_hold_reason(self, order: Any) -> str:
-        return clip("; ".join(hold.reason for hold in order.open_rows))
+        return clip("; ".join(hold.reason_said for hold in order.open_rows))
 
     @column(description=_("missing"))
     def show_missing(self, order: Any) -> str:

@@ -178,7 +178,7 @@ class ParkedOrderAdmin(ScopedAdmin):
 
     @column(description=_("detail"))
     def show_detail(self, parked: ParkedOrder) -> str:
-        return clip(parked.detail, 100)
+        return clip(parked.detail_said, 100)
 
     @column(description=_("state"), label={"open": "warning", "taken": "success", "dismissed": ""})
     def show_state(self, parked: ParkedOrder) -> tuple[str, str]:

@@ -248,6 +248,9 @@ class OrderLineOut(serializers.ModelSerializer[SalesOrderLine]):
 
 
 class HoldOut(serializers.ModelSerializer[OrderHold]):
+    reason = serializers.CharField(source="reason_said", read_only=True)
+    note = serializers.CharField(source="note_said", read_only=True)
+
     class Meta:
         model = OrderHold
         fields = (
@@ -356,6 +359,7 @@ class ParkedOrderOut(serializers.ModelSerializer[ParkedOrder]):
     """An order that could not be taken, and why. Mend the cause, then retry."""
 
     shop = serializers.CharField(source="shop.code", read_only=True)
+    detail = serializers.CharField(source="detail_said", read_only=True)
 
     class Meta:
         model = ParkedOrder

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from omni.kernel.crypto import EncryptedJSONField
+from omni.kernel.sentences import read_sentence
 from products.models import Shop
 
 
@@ -107,6 +108,11 @@ class ParkedOrder(models.Model):
 
     def __str__(self) -> str:
         return self.outer_id
+
+    @property
+    def detail_said(self) -> str:
+        """What is wrong, in the reader's language."""
+        return read_sentence(self.detail)
 
 
 class ChannelRefund(models.Model):

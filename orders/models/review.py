@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from omni.kernel.sentences import read_sentence
 from orders.models.sales import SalesOrder
 from products.models import Shop
 
@@ -63,6 +64,15 @@ class OrderHold(models.Model):
 
     def __str__(self) -> str:
         return self.get_kind_display()
+
+    @property
+    def reason_said(self) -> str:
+        """The reason in the reader's language."""
+        return read_sentence(self.reason)
+
+    @property
+    def note_said(self) -> str:
+        return read_sentence(self.note)
 
 
 @pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="ReviewRuleHistory")

@@ -153,7 +153,7 @@ def test_an_unknown_word_of_the_platform_holds_the_order(house: House) -> None:
 
     hold = OrderHold.objects.get()
     assert hold.kind == "unknown_state"
-    assert "WAIT_FOR_MOON" in hold.reason
+    assert "WAIT_FOR_MOON" in hold.reason_said
 
 
 def test_an_order_that_was_shipped_before_we_heard_of_it_takes_no_stock(house: House) -> None:
