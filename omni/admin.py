@@ -57,7 +57,9 @@ class EditableAdmin(BaseAdmin):
     ) -> Any:
         if db_field.remote_field.model is Permission:
             # The rows of history are written by triggers alone: nobody is allowed or forbidden to.
-            ours = Permission.objects.exclude(content_type__model__endswith="history")
+            ours = Permission.objects.exclude(content_type__model__endswith="history").exclude(
+                content_type__app_label="pghistory"
+            )
             kwargs |= {"form_class": PermissionsField, "queryset": ours.select_related("content_type")}
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from django.db import OperationalError, connection
+from django.utils.translation import gettext as _
 
 from omni.kernel.errors import Busy
 
@@ -34,6 +35,6 @@ def repeat_on_conflict(operation: Callable[[], Result]) -> Result:
                 raise
             connection.close_if_unusable_or_obsolete()
             if attempt == ATTEMPTS:
-                raise Busy("The database is busy: try again in a moment.") from error
+                raise Busy(_("The database is busy: try again in a moment.")) from error
             time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))
     raise AssertionError("unreachable")

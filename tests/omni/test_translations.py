@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.template.defaultfilters import floatformat
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
+from django.utils.formats import date_format
 
 from omni.devstack.translations import compile_catalogues, translation_faults
 from tests.omni.rows import make_world
@@ -102,3 +106,12 @@ def test_who_signs_in_is_greeted_in_chinese() -> None:
 
     assert "登录" in page
     assert english_of(page) == set()
+
+
+def test_digits_are_grouped_by_three_and_moments_have_one_width_in_both_languages() -> None:
+    moment = datetime(2026, 11, 2, 9, 5, tzinfo=UTC)
+
+    for language in ("en", "zh-hans"):
+        with translation.override(language):
+            assert floatformat(1234567.5, "2g") == "1,234,567.50"
+            assert date_format(moment, "DATETIME_FORMAT") == "2026-11-02 09:05"

@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import JSONParser
 
@@ -65,4 +66,4 @@ class StrictJSONParser(JSONParser):
         try:
             return read_json(body)
         except ValueError as error:
-            raise ParseError(f"The body cannot be read as JSON: {error}.") from error
+            raise ParseError(_("The body cannot be read as JSON: %s.") % error) from error
