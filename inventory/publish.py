@@ -27,7 +27,7 @@ ONE_PLANNER = "SELECT pg_advisory_xact_lock(hashtext('inventory.plan_published_s
 TAKE_CHANGES = """
     DELETE FROM inventory_stockchange WHERE id IN (
         SELECT id FROM inventory_stockchange ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
-    ) RETURNING sku_id
+    ) RETURNING sku_id, shop_id
 """
 
 # Writes only numbers that changed, locked in id order as `record_stock_answers` does. A call that is under way is
@@ -36,13 +36,15 @@ TAKE_CHANGES = """
 # for missing ones could go over those that it has just written, again for each.
 PLAN = f"""
     WITH computed AS MATERIALIZED (
-        SELECT l.id AS listing_id, l.shop_id, coalesce(s.quantity, 0) AS quantity
+        SELECT l.id AS listing_id, l.shop_id, coalesce(s.quantity, 0) AS quantity,
+               (l.shop_id, l.sku_id) IN (
+                   SELECT * FROM unnest(%(sold_shops)s::bigint[], %(sold_skus)s::bigint[])) AS is_sold
         FROM products_listing l
         LEFT JOIN ({SELLABLE}) s ON s.shop_id = l.shop_id AND s.sku_id = l.sku_id
         WHERE l.state = 'listed' AND (%(skus)s::bigint[] IS NULL OR l.sku_id = ANY(%(skus)s::bigint[]))
     ), locked AS MATERIALIZED (
         SELECT p.id, c.quantity FROM inventory_publishedstock p JOIN computed c ON c.listing_id = p.listing_id
-        WHERE p.desired_quantity <> c.quantity ORDER BY p.id FOR NO KEY UPDATE OF p
+        WHERE p.desired_quantity <> c.quantity OR c.is_sold ORDER BY p.id FOR NO KEY UPDATE OF p
     ), changed AS (
         UPDATE inventory_publishedstock p
         SET desired_quantity = c.quantity, desired_version = p.desired_version + 1, attempts = 0,
@@ -100,18 +102,6 @@ POSTPONE = """
         AS v(id, version, detail, not_before)
     WHERE p.id = v.id AND p.sent_version = v.version AND p.acked_version < v.version
 """
-# Rows locked in key order, as everywhere.
-REPEAT = """
-    WITH due AS (
-        SELECT p.id FROM inventory_publishedstock p JOIN products_listing l ON l.id = p.listing_id
-        WHERE p.shop_id = %(shop)s AND l.sku_id = ANY(%(skus)s) ORDER BY p.id FOR NO KEY UPDATE OF p
-    )
-    UPDATE inventory_publishedstock p
-    SET desired_version = p.desired_version + 1, attempts = 0,
-        desired_at = CASE WHEN p.acked_version = p.desired_version THEN %(at)s ELSE p.desired_at END,
-        not_before = greatest(p.not_before, p.sent_at + %(interval)s)
-    FROM due WHERE p.id = due.id
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +134,15 @@ class StockAnswer:
 def plan_published_stock(*, limit: int, at: datetime) -> int:
     """Take up to `limit` changes and compute anew what the listings of their SKUs should show.
 
-    A number gets a new version only if it is another one; a listing without a number gets its first. Returns how
+    A number gets a new version if it is another one, or if the channel has changed it by itself (`mark_sold`); a
+    listing without a number gets its first. Returns how
     many changes were taken: `limit` means that there may be more.
     """
     fetch_all(ONE_PLANNER)
-    taken = [row[0] for row in fetch_all(TAKE_CHANGES, [limit])]
+    taken = fetch_all(TAKE_CHANGES, [limit])
     if taken:
-        execute(PLAN, {"skus": sorted(set(taken)), "at": at, "interval": PUSH_INTERVAL})
+        sold = sorted({(shop_id, sku_id) for sku_id, shop_id in taken if shop_id is not None})
+        _plan(sorted({sku_id for sku_id, _shop_id in taken}), sold, at)
     return len(taken)
 
 
@@ -158,7 +150,21 @@ def plan_published_stock(*, limit: int, at: datetime) -> int:
 def plan_all_published_stock(*, at: datetime) -> None:
     """Compute anew what every listing should show: the nightly net under `plan_published_stock`."""
     fetch_all(ONE_PLANNER)
-    execute(PLAN, {"skus": None, "at": at, "interval": PUSH_INTERVAL})
+    _plan(None, [], at)
+
+
+def _plan(sku_ids: list[int] | None, sold: Sequence[tuple[int, int]], at: datetime) -> None:
+    """`sku_ids` None: all. `sold`: (shop, SKU) whose channel has changed its own number."""
+    execute(
+        PLAN,
+        {
+            "skus": sku_ids,
+            "sold_shops": [shop_id for shop_id, _sku_id in sold],
+            "sold_skus": [sku_id for _shop_id, sku_id in sold],
+            "at": at,
+            "interval": PUSH_INTERVAL,
+        },
+    )
 
 
 @transaction.atomic
@@ -206,14 +212,3 @@ def _delay(answer: StockAnswer, attempts: int) -> timedelta:
     if answer.retry_seconds is not None:
         return timedelta(seconds=answer.retry_seconds)
     return timedelta(seconds=min(RETRY_SECONDS_MAX, 2**attempts))
-
-
-def repeat_publication(*, shop_id: int, sku_ids: Sequence[int], at: datetime) -> int:
-    """Tell a shop its numbers of these SKUs once more, although they are the same: the channel changed them itself.
-
-    A platform takes units off its shelf for an order that is never paid; here nothing was promised and nothing was
-    given back, so no number of ours has changed that would put them on the shelf again. In the caller's transaction.
-    """
-    if not sku_ids:
-        return 0
-    return execute(REPEAT, {"shop": shop_id, "skus": list(sku_ids), "at": at, "interval": PUSH_INTERVAL})

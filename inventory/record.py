@@ -38,6 +38,8 @@ INSERT_CHANGES = """
     INSERT INTO inventory_stockchange (sku_id) SELECT DISTINCT * FROM unnest(%s::bigint[])
 """
 
+INSERT_SOLD = "INSERT INTO inventory_stockchange (shop_id, sku_id) SELECT %s, * FROM unnest(%s::bigint[])"
+
 
 def record_movements(
     movements: Sequence[Movement], *, kind: MovementKind, at: datetime, by: str, document: str = ""
@@ -54,4 +56,16 @@ def mark_changed(sku_ids: Iterable[int]) -> None:
     ids = list(sku_ids)
     if ids:
         execute(INSERT_CHANGES, [ids])
+        doorbell.ring_after_commit(PLAN_PUBLISHED)
+
+
+def mark_sold(*, shop_id: int, sku_ids: Iterable[int]) -> None:
+    """A channel has taken these off its own shelf: it is told our number again, even one that has not changed.
+
+    A platform lowers what it shows with every order, also with one that is never paid. Our number may stay the same:
+    nothing was promised, or the part of a shared pool that the shop may show is rounded to the same units.
+    """
+    ids = sorted(set(sku_ids))
+    if ids:
+        execute(INSERT_SOLD, [shop_id, ids])
         doorbell.ring_after_commit(PLAN_PUBLISHED)

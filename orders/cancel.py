@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from inventory.commit import uncommit_stock
-from inventory.publish import repeat_publication
+from inventory.record import mark_sold
 from inventory.reserve import Release, release_stock
 from omni.kernel.events import record_events
 from omni.kernel.sentences import sentence
@@ -287,17 +287,17 @@ def _cancel_now(
             )
         )
     record_happenings(happenings=happenings, at=at, by=by)
-    _publish_again([lines[ident] for ident in units if not freed.get(lines[ident].line_key)], at=at)
+    _publish_again([lines[ident] for ident in units if not freed.get(lines[ident].line_key)])
     _close_orders(order_ids, at=at, by=by)
 
 
-def _publish_again(never_promised: list[SalesOrderLine], *, at: datetime) -> None:
+def _publish_again(never_promised: list[SalesOrderLine]) -> None:
     """The platform had taken these off its shelf although no stock of ours was promised."""
     by_shop: dict[int, set[int]] = {}
     for line in never_promised:
         by_shop.setdefault(line.order.shop_id, set()).add(line.sku_id)
     for shop_id in sorted(by_shop):
-        repeat_publication(shop_id=shop_id, sku_ids=sorted(by_shop[shop_id]), at=at)
+        mark_sold(shop_id=shop_id, sku_ids=by_shop[shop_id])
 
 
 def _close_orders(order_ids: list[int], *, at: datetime, by: str) -> None:

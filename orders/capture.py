@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from django.utils.translation import gettext as _
 
-from inventory.publish import repeat_publication
+from inventory.record import mark_sold
 from inventory.reserve import Demand, Outcome, reserve_stock
 from omni.kernel.crypto import encrypt
 from omni.kernel.events import record_events
@@ -359,9 +359,7 @@ def _insert(
         demands = _demands(shop, sheets)
         outcomes = reserve_stock(wanted=demands, at=at, by=by) if demands else []
         happenings += _mark_short(sheets, demands, outcomes)
-    # An order that was over before we heard of it: the platform took its units off the shelf all the same.
-    over = {sku for sheet in sheets if sheet.stage == Stage.CANCELLED for sku in sheet.skus}
-    repeat_publication(shop_id=shop.pk, sku_ids=sorted(over), at=at)
+    mark_sold(shop_id=shop.pk, sku_ids=(sku for sheet in sheets for sku in sheet.skus))
     record_happenings(happenings=happenings, at=at, by=by)
     record_events(OrdersCaptured(tuple(sheet.order_id for sheet in sheets)))
     return {sheet.order_id for sheet in sheets}

@@ -55,7 +55,15 @@ class FulfilmentState(models.TextChoices):
 
 
 NEXT_FULFILMENT: Mapping[FulfilmentState, frozenset[FulfilmentState]] = {
-    FulfilmentState.PLANNED: frozenset({FulfilmentState.REQUESTED, FulfilmentState.CANCELLED}),
+    # A request that was thought not to have arrived may have: its parcel is a fact.
+    FulfilmentState.PLANNED: frozenset(
+        {
+            FulfilmentState.REQUESTED,
+            FulfilmentState.PART_SHIPPED,
+            FulfilmentState.SHIPPED,
+            FulfilmentState.CANCELLED,
+        }
+    ),
     # A warehouse may confirm before its answer to the request has arrived.
     FulfilmentState.REQUESTED: frozenset(
         {

@@ -10,9 +10,15 @@ from products.models import Listing, Shop, Sku
 
 
 class StockChange(models.Model):
-    """A SKU whose sellable stock may have changed. Append-only for writers; the planner takes rows away."""
+    """A SKU whose sellable stock may have changed. Append-only for writers; the planner takes rows away.
+
+    `shop` set: that shop's channel has changed its own number, and must be told ours even if it is the same.
+    """
 
     sku = models.ForeignKey(Sku, models.CASCADE, related_name="+", db_index=False, db_constraint=False)
+    shop = models.ForeignKey(
+        Shop, models.CASCADE, null=True, related_name="+", db_index=False, db_constraint=False
+    )
     at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -8,15 +8,15 @@ from decimal import Decimal
 
 import pytest
 
-from inventory.models import PublishedStock, Reservation, Shortage, StockPool
-from inventory.publish import plan_all_published_stock
+from inventory.models import PublishedStock, Reservation, ShopPool, Shortage, StockPool
+from inventory.publish import plan_all_published_stock, plan_published_stock
 from omni.kernel.models import OutboxEvent
 from orders.draft import ChannelState, LineRefund, Receiver
 from orders.models import ChannelOrder, ChannelOrderVersion, OrderHold, ParkedOrder, SalesOrder
 from orders.retry import retry_parked
 from orders.states import Stage
 from products.models import Sku
-from tests.factories.inventory import put_stock
+from tests.factories.inventory import put_stock, shop_drawing_on
 from tests.factories.orders import NOON, House, later, line_draft, make_house, order_draft, order_of
 from tests.factories.products import ListingFactory, SkuFactory
 from tests.statements import StatementCounter
@@ -349,9 +349,28 @@ def test_an_order_that_was_never_paid_makes_us_tell_the_channel_its_number_again
     draft = order_draft(line_draft(house.sku, 2), state=ChannelState.PENDING_PAYMENT, paid_at=None)
     if was_known:
         house.take(draft)
+        plan_published_stock(limit=100, at=NOON)
     before = PublishedStock.objects.get().desired_version
 
     house.take(later(draft, state=ChannelState.CANCELLED))
+    plan_published_stock(limit=100, at=NOON)
 
     after = PublishedStock.objects.get()
     assert (after.desired_version, after.desired_quantity) == (before + 1, 10)
+
+
+@pytest.mark.capability("V9")
+def test_a_sale_that_rounds_to_the_same_number_is_told_to_its_channel_and_to_no_other(house: House) -> None:
+    other = shop_drawing_on(house.location.group)
+    for shop in (house.shop, other):
+        ListingFactory.create(shop=shop, sku=house.sku)
+    ShopPool.objects.update(publish_ratio=Decimal("0.1"))
+    put_stock(house.location, house.sku, 9)
+    plan_all_published_stock(at=NOON)
+
+    house.take(order_draft(line_draft(house.sku, 1)))
+    plan_published_stock(limit=100, at=NOON)
+
+    versions = dict(PublishedStock.objects.values_list("shop_id", "desired_version"))
+    assert set(PublishedStock.objects.values_list("desired_quantity", flat=True)) == {1}
+    assert versions == {house.shop.pk: 2, other.pk: 1}

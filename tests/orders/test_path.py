@@ -331,6 +331,18 @@ class TestShipment:
         assert fulfilment.state == FulfilmentState.SHIPPED
         assert stage(order) == Stage.SHIPPED
 
+    def test_a_parcel_of_what_was_thought_not_to_have_arrived_is_a_fact(self, house: House) -> None:
+        order = house.order()
+        fulfilment = source(order)
+        claim_planned(location_id=fulfilment.location_id, limit=10, **BY)
+        record_release_answers(answers=[ReleaseAnswer(fulfilment.pk, "later")], **BY)
+
+        ship(fulfilment, house.sku.code, 1)
+
+        fulfilment.refresh_from_db()
+        assert fulfilment.state == FulfilmentState.SHIPPED
+        assert stage(order) == Stage.SHIPPED
+
     def test_two_parcels_at_two_times_are_one_order_shipped_in_parts(self, house: House) -> None:
         order = house.order(line_draft(house.sku, 3))
         fulfilment = release(order)
