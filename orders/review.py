@@ -85,19 +85,27 @@ def check_conditions(conditions: Any) -> None:
     """Raise BadInput with a sentence per condition that no order could be tested with."""
     faults: list[str] = []
     for number, condition in enumerate(conditions if isinstance(conditions, list) else [None], 1):
-        if not isinstance(condition, dict) or condition.get("field") not in FIELDS:
+        if not isinstance(condition, dict) or str(condition.get("field")) not in FIELDS:
             faults.append(_("Condition %d needs a field: one of %s.") % (number, ", ".join(FIELDS)))
-        elif condition.get("operator") not in OPERATORS:
+        elif str(condition.get("operator")) not in OPERATORS:
             faults.append(_("Condition %d needs an operator: one of %s.") % (number, ", ".join(OPERATORS)))
         elif condition["field"] in NUMBERS and condition["operator"] in ("gt", "gte", "lt", "lte"):
-            try:
-                Decimal(str(condition.get("value")))
-            except InvalidOperation:
+            if not _is_number(condition.get("value")):
                 faults.append(_("Condition %d needs a number as its value.") % number)
         elif condition["operator"] in ("gt", "gte", "lt", "lte"):
             faults.append(_("Condition %d compares a text as if it were a number.") % number)
+        elif condition["operator"] == "is_one_of" and not isinstance(condition.get("value"), list):
+            faults.append(_("Condition %d needs a list as its value.") % number)
     if faults:
         raise BadInput(" ".join(faults), fields={"conditions": faults})
+
+
+def _is_number(value: Any) -> bool:
+    """NaN is none: it cannot be compared, and one rule must not stop the review of every order."""
+    try:
+        return Decimal(str(value)).is_finite()
+    except InvalidOperation:
+        return False
 
 
 def rule_matches(rule: ReviewRule, facts: Facts, shop_id: int) -> bool:

@@ -137,6 +137,9 @@ class TestReview:
             [{"field": "city", "operator": "looks_like", "value": "x"}],
             [{"field": "total_amount", "operator": "gt", "value": "much"}],
             [{"field": "city", "operator": "gt", "value": "5"}],
+            [{"field": "total_amount", "operator": "gt", "value": "NaN"}],
+            [{"field": "city", "operator": "is_one_of", "value": None}],
+            [{"field": ["city"], "operator": "is", "value": "x"}],
         ],
     )
     def test_conditions_that_no_order_could_be_tested_with_are_refused(self, conditions: object) -> None:
