@@ -165,12 +165,13 @@ def cancel_refunded(*, cancels: Sequence[LineCancel], reason: str, at: datetime,
     if not cancels:
         return
     results = cancel_lines(cancels=cancels, reason=reason, at=at, by=by)
-    late = _(
-        "%s, but a part has left and the rest may follow: have the warehouse stop it, or expect a return."
+    late = sentence(
+        "The platform closed or refunded this, but a part has left and the rest may follow:"
+        " have the warehouse stop it, or expect a return."
     )
     place_holds(
         holds=[
-            NewHold(result.order_id, HoldKind.CANCEL_REFUSED, late % reason)
+            NewHold(result.order_id, HoldKind.CANCEL_REFUSED, late)
             for result in results
             if result.outcome == "refused"
         ],

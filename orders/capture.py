@@ -20,9 +20,9 @@ from omni.kernel.numbers import document_number
 from omni.kernel.sentences import read_sentence, sentence
 from omni.kernel.sql import as_array, as_text_array, copy_rows, execute, fetch_all
 from omni.kernel.transactions import joins_transaction
-from orders.change import KnownOrder, apply_changes
+from orders.change import Change, KnownOrder, apply_changes
 from orders.draft import ChannelState, LineDraft, LineRefund, OrderDraft
-from orders.draft_json import draft_to_json
+from orders.draft_json import clean_draft, draft_to_json
 from orders.events import OrdersCaptured
 from orders.faults import Fault, find_faults
 from orders.models.review import HoldKind
@@ -66,7 +66,15 @@ INSERT_VERSIONS = """
     SELECT id, hash, modified, stale, payload, %s, %s
     FROM unnest(%s::bigint[], %s::bytea[], %s::timestamptz[], %s::bool[], %s::bytea[])
         AS v(id, hash, modified, stale, payload)
-    ON CONFLICT (channel_order_id, content_hash) DO NOTHING
+    ON CONFLICT (channel_order_id, content_hash) DO UPDATE
+    SET outer_modified_at = EXCLUDED.outer_modified_at, is_stale = false WHERE NOT EXCLUDED.is_stale
+"""
+# Faulty now, but taken with this very content before: its SKU was renamed since, or its listing is gone.
+TAKEN_ALREADY = """
+    SELECT w.position, o.id, o.number FROM unnest(%s::int[], %s::text[], %s::bytea[]) AS w(position, outer_id, hash)
+    JOIN orders_channelorder c ON c.shop_id = %s AND c.outer_id = w.outer_id
+    JOIN orders_channelorderversion v ON v.channel_order_id = c.id AND v.content_hash = w.hash
+    JOIN orders_salesorder o ON o.channel_order_id = c.id
 """
 # What follows a channel order that is ours alone by now cannot conflict.
 COPY_VERSIONS = """
@@ -153,25 +161,18 @@ def capture_orders(
     results: dict[int, Captured] = {}
     sheets: dict[str, tuple[int, Sheet]] = {}
     finder = SkuFinder(shop_id=shop.pk, drafts=drafts)
-    parked: list[Parked] = []
+    faulty: dict[int, tuple[Sheet, Fault]] = {}
     repeats: list[tuple[int, OrderDraft]] = []
     for position, draft in enumerate(drafts):
         sheet, fault = _prepare(draft, finder, shop_id=shop.pk, at=at, strict=refuses)
         if fault is not None:
-            result: Result = "refused" if refuses else "parked"
-            results[position] = Captured(
-                draft.outer_id, result, None, "", fault.reason, read_sentence(fault.detail), fault.field
-            )
-            if not refuses:
-                parked.append(
-                    Parked(draft.outer_id, sheet.hash, fault.reason, fault.detail, draft_to_json(draft))
-                )
-        elif draft.outer_id in sheets:
+            faulty[position] = (sheet, fault)
+        elif sheet.draft.outer_id in sheets:
             repeats.append((position, draft))
         else:
-            sheets[draft.outer_id] = (position, sheet)
+            sheets[sheet.draft.outer_id] = (position, sheet)
 
-    rest = _take_new(shop, sheets, parked, results, refuses=refuses, at=at, by=by, source=source)
+    rest = _take_new(shop, sheets, faulty, results, refuses=refuses, at=at, by=by, source=source)
     # A transaction of its own: new orders lock stock last, and changes lock orders first.
     if rest:
         _update(shop, rest, results, at=at, by=by, source=source)
@@ -185,7 +186,7 @@ def capture_orders(
 def _take_new(
     shop: Shop,
     sheets: dict[str, tuple[int, Sheet]],
-    parked: list[Parked],
+    faulty: dict[int, tuple[Sheet, Fault]],
     results: dict[int, Captured],
     *,
     refuses: bool,
@@ -194,8 +195,8 @@ def _take_new(
     source: str,
 ) -> dict[str, tuple[int, Sheet]]:
     """Store the orders that nobody has stored yet; return the others, those of a rival who was faster among them."""
-    if parked:
-        park_orders(shop=shop, parked=parked, at=at, by=by, source=source)
+    if faulty:
+        _set_aside(shop, faulty, results, refuses=refuses, at=at, by=by, source=source)
     if not sheets:
         return {}
     known = {row[0] for row in fetch_all(KNOWN_IDS, [shop.pk, as_text_array(sheets)])}
@@ -214,6 +215,36 @@ def _take_new(
     return rest
 
 
+def _set_aside(
+    shop: Shop,
+    faulty: dict[int, tuple[Sheet, Fault]],
+    results: dict[int, Captured],
+    *,
+    refuses: bool,
+    at: datetime,
+    by: str,
+    source: str,
+) -> None:
+    """Refuse or park what cannot be taken; what was taken with the same content before is only heard again."""
+    outer_ids = [sheet.draft.outer_id for sheet, _fault in faulty.values()]
+    hashes = [sheet.hash for sheet, _fault in faulty.values()]
+    rows = fetch_all(TAKEN_ALREADY, [list(faulty), outer_ids, hashes, shop.pk])
+    taken = {position: (order_id, number) for position, order_id, number in rows}
+    parked = []
+    for position, (sheet, fault) in faulty.items():
+        outer_id = sheet.draft.outer_id
+        if position in taken:
+            results[position] = Captured(outer_id, "unchanged", *taken[position])
+            continue
+        result: Result = "refused" if refuses else "parked"
+        results[position] = Captured(
+            outer_id, result, None, "", fault.reason, read_sentence(fault.detail), fault.field
+        )
+        parked.append(Parked(outer_id, sheet.hash, fault.reason, fault.detail, draft_to_json(sheet.draft)))
+    if not refuses:
+        park_orders(shop=shop, parked=parked, at=at, by=by, source=source)
+
+
 def _prepare(
     draft: OrderDraft, finder: SkuFinder, *, shop_id: int, at: datetime, strict: bool
 ) -> tuple[Sheet, Fault | None]:
@@ -222,6 +253,8 @@ def _prepare(
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode(
         "utf-8", "backslashreplace"
     )
+    if b"\\u0000" in text or b"\\ud" in text:
+        draft = clean_draft(draft)
     sheet = Sheet(draft, text, hashlib.sha1(text, usedforsecurity=False).digest(), [], [], [])
     for fault in find_faults(draft, at=at):
         if fault.hold is None or strict:
@@ -259,10 +292,12 @@ def first_stage(draft: OrderDraft) -> Stage:
         line.refund == LineRefund.DONE for line in draft.lines
     ):
         return Stage.CANCELLED
-    if state == ChannelState.SHIPPED:
-        return Stage.SHIPPED
     if state == ChannelState.COMPLETED:
         return Stage.COMPLETED
+    if state == ChannelState.SHIPPED or all(
+        line.is_shipped or line.refund == LineRefund.DONE for line in draft.lines
+    ):
+        return Stage.SHIPPED
     return Stage.CAPTURED
 
 
@@ -353,7 +388,7 @@ def _insert(
     copy_rows(COPY_ORDERS, ORDER_TYPES, (_order_row(shop, sheet, at) for sheet in sheets))
     copy_rows(COPY_LINES, LINE_TYPES, (row for sheet in sheets for row in _line_rows(sheet)))
     _insert_holds(sheets, at=at, by=by)
-    close_taken(shop_id=shop.pk, outer_ids=[sheet.draft.outer_id for sheet in sheets], at=at, by=by)
+    _close_parked(shop, [sheet.draft for sheet in sheets], at=at, by=by)
     happenings = [_captured_happening(sheet, source) for sheet in sheets]
     if reserve:
         demands = _demands(shop, sheets)
@@ -363,6 +398,12 @@ def _insert(
     record_happenings(happenings=happenings, at=at, by=by)
     record_events(OrdersCaptured(tuple(sheet.order_id for sheet in sheets)))
     return {sheet.order_id for sheet in sheets}
+
+
+def _close_parked(shop: Shop, drafts: list[OrderDraft], *, at: datetime, by: str) -> None:
+    close_taken(
+        shop_id=shop.pk, taken={draft.outer_id: draft.outer_modified_at for draft in drafts}, at=at, by=by
+    )
 
 
 def _insert_channel_orders(shop: Shop, sheets: list[Sheet], at: datetime) -> list[tuple[Any, ...]]:
@@ -442,7 +483,7 @@ def _order_row(shop: Shop, sheet: Sheet, at: datetime) -> tuple[Any, ...]:
 
 def _line_rows(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
     is_over = sheet.stage == Stage.CANCELLED
-    is_gone = sheet.stage in (Stage.SHIPPED, Stage.COMPLETED)
+    is_gone = sheet.draft.state in (ChannelState.SHIPPED, ChannelState.COMPLETED)
     for line, sku, key in zip(sheet.draft.lines, sheet.skus, sheet.keys, strict=True):
         is_cancelled = is_over or (line.refund == LineRefund.DONE and not is_gone and not line.is_shipped)
         yield (
@@ -507,7 +548,7 @@ def _update(
     known_orders = [KnownOrder(*row) for row in fetch_all(LOCK_KNOWN, [shop.pk, as_text_array(sheets)])]
     heard = _heard_before(known_orders, sheets)
     versions: list[tuple[int, Sheet, bool]] = []
-    newer: list[tuple[KnownOrder, OrderDraft, list[int], bytes]] = []
+    newer: list[Change] = []
     for known in known_orders:
         position, sheet = sheets[known.outer_id]
         draft, result = sheet.draft, "changed"
@@ -518,12 +559,13 @@ def _update(
             versions.append((known.channel_order_id, sheet, True))
         else:
             versions.append((known.channel_order_id, sheet, False))
-            newer.append((known, draft, sheet.skus, sheet.hash))
+            newer.append(Change(known, draft, sheet.skus, sheet.hash, sheet.holds))
         results[position] = Captured(draft.outer_id, result, known.order_id, known.number or "")  # type: ignore[arg-type]
     if versions:
         _insert_versions(versions, at=at, source=source)
     if newer:
-        apply_changes(shop=shop, changes=newer, at=at, by=by)
+        apply_changes(changes=newer, at=at, by=by)
+        _close_parked(shop, [change.draft for change in newer], at=at, by=by)
 
 
 def _heard_before(known_orders: list[KnownOrder], sheets: dict[str, tuple[int, Sheet]]) -> set[int]:

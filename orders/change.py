@@ -17,15 +17,16 @@ from orders.advance import advance_orders
 from orders.cancel import LineCancel, cancel_refunded
 from orders.draft import ChannelState, LineRefund, OrderDraft, Receiver
 from orders.events import OrdersCaptured
+from orders.faults import NEEDS_ADDRESS
 from orders.hold import NewHold, place_holds, resolve_holds
-from orders.models import SalesOrder, SalesOrderLine
+from orders.lock import lock_promises
+from orders.models import SalesOrder
 from orders.models.review import HoldKind
 from orders.receiver import encrypt_receiver, mask_receiver
 from orders.record import Happening, Side, record_happenings
 from orders.refunds import orders_with_open_refund
 from orders.shortage import mark_short
 from orders.states import OVER, Stage
-from products.models import Shop
 
 UPDATE_CHANNEL_ORDERS = """
     UPDATE orders_channelorder c SET state = v.state, raw_state = v.raw, outer_modified_at = v.modified,
@@ -33,6 +34,19 @@ UPDATE_CHANNEL_ORDERS = """
     FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[], %s::bytea[])
         AS v(id, state, raw, modified, hash)
     WHERE c.id = v.id
+"""
+WRITE_TEXTS = """
+    UPDATE orders_salesorder o SET receiver = t.receiver, receiver_mask = t.mask, province = t.province,
+        city = t.city, district = t.district, buyer_message = t.message, seller_memo = t.memo,
+        paid_at = coalesce(t.paid_at, o.paid_at)
+    FROM unnest(%s::bigint[], %s::bytea[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+                %s::timestamptz[]) AS t(id, receiver, mask, province, city, district, message, memo, paid_at)
+    WHERE o.id = t.id
+"""
+# Lines of orders that somebody else fulfils; locked with their orders.
+SHIPPED_OUTSIDE = """
+    UPDATE orders_salesorderline SET shipped_quantity = quantity - cancelled_quantity
+    WHERE order_id = ANY(%s) OR id = ANY(%s)
 """
 BEFORE_APPROVAL = frozenset({Stage.PENDING_PAYMENT, Stage.CAPTURED, Stage.IN_REVIEW})
 
@@ -59,7 +73,9 @@ class Plan:
     cancels: list[LineCancel] = field(default_factory=list)
     holds: list[NewHold] = field(default_factory=list)
     releases: dict[HoldKind, list[int]] = field(default_factory=dict)
-    shipped_outside: list[int] = field(default_factory=list)
+    texts: list[tuple[SalesOrder, OrderDraft]] = field(default_factory=list)
+    shipped_outside: list[int] = field(default_factory=list)  # orders
+    lines_shipped_outside: list[int] = field(default_factory=list)  # lines of orders of which a part is left
     completed: list[int] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
 
@@ -67,11 +83,19 @@ class Plan:
         self.releases.setdefault(kind, []).append(order_id)
 
 
-Change = tuple[KnownOrder, OrderDraft, list[int], bytes]
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A newer version: its SKUs by line, the hash of its content, and why an order that begins so would be held."""
+
+    known: KnownOrder
+    draft: OrderDraft
+    skus: list[int]
+    content_hash: bytes
+    holds: list[tuple[HoldKind, str]]
 
 
 @transaction.atomic
-def apply_changes(*, shop: Shop, changes: Sequence[Change], at: datetime, by: str) -> None:
+def apply_changes(*, changes: Sequence[Change], at: datetime, by: str) -> None:
     """Bring sales orders in line with newer versions of their channel orders.
 
     Payment reserves stock; a closed order is cancelled (the warehouse is asked where it has the order
@@ -79,24 +103,24 @@ def apply_changes(*, shop: Shop, changes: Sequence[Change], at: datetime, by: st
     review holds the order for a person.
     """
     _write_channel_orders(changes)
-    orders = _load([known.order_id for known, *_ in changes if known.order_id])
+    orders = _load([change.known.order_id for change in changes if change.known.order_id])
     plan = Plan()
-    for known, draft, skus, _hash in changes:
-        order = orders.get(known.order_id or 0)
+    for change in changes:
+        order = orders.get(change.known.order_id or 0)
         if order is not None:
-            _plan_one(order, draft, skus, plan)
-    _carry_out(shop, plan, orders.values(), at=at, by=by)
+            _plan_one(order, change, plan)
+    _carry_out(plan, orders.values(), at=at, by=by)
 
 
 def _write_channel_orders(changes: Sequence[Change]) -> None:
     execute(
         UPDATE_CHANNEL_ORDERS,
         [
-            [known.channel_order_id for known, *_ in changes],
-            [draft.state.value for _, draft, *_ in changes],
-            [draft.raw_state[:64] for _, draft, *_ in changes],
-            [draft.outer_modified_at for _, draft, *_ in changes],
-            [content for *_, content in changes],
+            [change.known.channel_order_id for change in changes],
+            [change.draft.state.value for change in changes],
+            [change.draft.raw_state[:64] for change in changes],
+            [change.draft.outer_modified_at for change in changes],
+            [change.content_hash for change in changes],
         ],
     )
 
@@ -107,7 +131,8 @@ def _load(order_ids: list[int]) -> dict[int, SalesOrder]:
     return {order.pk: order for order in found.prefetch_related("lines")}
 
 
-def _plan_one(order: SalesOrder, draft: OrderDraft, skus: list[int], plan: Plan) -> None:
+def _plan_one(order: SalesOrder, change: Change, plan: Plan) -> None:
+    draft = change.draft
     plan.happenings.append(
         Happening(order.pk, "channel.changed", {"state": draft.raw_state or draft.state.value}, Side.CHANNEL)
     )
@@ -119,16 +144,19 @@ def _plan_one(order: SalesOrder, draft: OrderDraft, skus: list[int], plan: Plan)
         return
     if order.stage == Stage.PENDING_PAYMENT:
         if draft.state != ChannelState.PENDING_PAYMENT:
-            _write_texts(order, draft)
+            # Only now is it an order to ship: it is looked at as a new one is, and other goods are other goods.
+            plan.texts.append((order, draft))
             plan.paid.append((order, draft))
-            _plan_holds(order, draft, plan)
+            plan.holds += [NewHold(order.pk, kind, reason) for kind, reason in change.holds]
             _plan_outside_shipment(order, draft, plan)
+            _plan_lines(order, change, plan)
         return
     _plan_refunds(order, draft, plan)
     _plan_holds(order, draft, plan)
+    _plan_address(order, change, plan)
     _plan_outside_shipment(order, draft, plan)
     _plan_texts(order, draft, plan)
-    _plan_lines(order, draft, skus, plan)
+    _plan_lines(order, change, plan)
 
 
 def _plan_finished(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
@@ -151,6 +179,14 @@ def _plan_holds(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
         plan.release(order.pk, HoldKind.UNKNOWN_STATE)
 
 
+def _plan_address(order: SalesOrder, change: Change, plan: Plan) -> None:
+    """The address is taken over at once, so its hold follows it."""
+    reasons = [reason for kind, reason in change.holds if kind == HoldKind.ADDRESS]
+    plan.holds += [NewHold(order.pk, HoldKind.ADDRESS, reason) for reason in reasons]
+    if not reasons and change.draft.state in NEEDS_ADDRESS:
+        plan.release(order.pk, HoldKind.ADDRESS)
+
+
 def _plan_refunds(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
     """A refund is a fact of one line: open holds the order, done cancels the line, refused lets go."""
     lines = {line.outer_line_id: line for line in order.lines.all()}
@@ -165,10 +201,13 @@ def _plan_refunds(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
 
 
 def _plan_outside_shipment(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
-    """The platform says shipped although no parcel of ours has left."""
+    """The platform says shipped: by whoever fulfils it, or although no parcel of ours has left."""
     if draft.state not in (ChannelState.SHIPPED, ChannelState.COMPLETED, ChannelState.PARTIALLY_SHIPPED):
         return
-    if order.fulfilled_by == "outside":
+    if order.fulfilled_by == "outside" and draft.state == ChannelState.PARTIALLY_SHIPPED:
+        gone = {line.outer_line_id for line in draft.lines if line.is_shipped}
+        plan.lines_shipped_outside += [line.pk for line in order.lines.all() if line.outer_line_id in gone]
+    elif order.fulfilled_by == "outside":
         plan.shipped_outside.append(order.pk)
         if draft.state == ChannelState.COMPLETED:
             plan.completed.append(order.pk)
@@ -181,7 +220,10 @@ def _plan_outside_shipment(order: SalesOrder, draft: OrderDraft, plan: Plan) -> 
 
 def _plan_texts(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
     """Address and remarks: taken over at once; after the review a person must look again."""
-    changed = _write_texts(order, draft)
+    changed = _changed_texts(order, draft)
+    # A masked receiver gets a new token every week; that is no change of address, but the old one stops working.
+    if changed or draft.receiver.token != order.receiver.get("token", "") or draft.paid_at != order.paid_at:
+        plan.texts.append((order, draft))
     if not changed:
         return
     plan.happenings.append(Happening(order.pk, "texts.changed", {"fields": changed}, Side.CHANNEL))
@@ -190,12 +232,11 @@ def _plan_texts(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
         plan.holds.append(NewHold(order.pk, HoldKind.CHANGED, reason))
 
 
-def _write_texts(order: SalesOrder, draft: OrderDraft) -> list[str]:
-    """Take over receiver and remarks; return the names of those that differ."""
+def _changed_texts(order: SalesOrder, draft: OrderDraft) -> list[str]:
+    """The names of those of receiver and remarks that differ."""
     to = draft.receiver
     known = Receiver(**order.receiver) if order.receiver else Receiver()
     changed = []
-    # The token of a masked receiver is renewed by the platform every week; that is no change of address.
     if (to.name, to.mobile, to.phone, to.province, to.city, to.district, to.town, to.address) != (
         known.name,
         known.mobile,
@@ -211,22 +252,32 @@ def _write_texts(order: SalesOrder, draft: OrderDraft) -> list[str]:
         changed.append("buyer_message")
     if draft.seller_memo != order.seller_memo:
         changed.append("seller_memo")
-    if changed or to.token != known.token or (draft.paid_at and not order.paid_at):
-        SalesOrder.objects.filter(pk=order.pk).update(
-            receiver=encrypt_receiver(to),
-            receiver_mask=mask_receiver(to),
-            province=to.province[:40],
-            city=to.city[:40],
-            district=to.district[:40],
-            buyer_message=draft.buyer_message,
-            seller_memo=draft.seller_memo,
-            paid_at=draft.paid_at or order.paid_at,
-        )
     return changed
 
 
-def _plan_lines(order: SalesOrder, draft: OrderDraft, skus: list[int], plan: Plan) -> None:
+def _write_texts(texts: list[tuple[SalesOrder, OrderDraft]]) -> None:
+    if not texts:
+        return
+    receivers = [draft.receiver for _order, draft in texts]
+    execute(
+        WRITE_TEXTS,
+        [
+            [order.pk for order, _draft in texts],
+            [encrypt_receiver(to) for to in receivers],
+            [mask_receiver(to) for to in receivers],
+            [to.province[:40] for to in receivers],
+            [to.city[:40] for to in receivers],
+            [to.district[:40] for to in receivers],
+            [draft.buyer_message for _order, draft in texts],
+            [draft.seller_memo for _order, draft in texts],
+            [draft.paid_at for _order, draft in texts],
+        ],
+    )
+
+
+def _plan_lines(order: SalesOrder, change: Change, plan: Plan) -> None:
     """Other goods than we captured: never rewritten in silence."""
+    draft, skus = change.draft, change.skus
     known = {line.outer_line_id: (line.sku_id, line.quantity) for line in order.lines.all()}
     now = {line.outer_line_id: (sku, line.quantity) for line, sku in zip(draft.lines, skus, strict=True)}
     if known != now:
@@ -235,8 +286,11 @@ def _plan_lines(order: SalesOrder, draft: OrderDraft, skus: list[int], plan: Pla
         plan.holds.append(NewHold(order.pk, HoldKind.CHANGED, reason))
 
 
-def _carry_out(shop: Shop, plan: Plan, orders: Collection[SalesOrder], *, at: datetime, by: str) -> None:
+def _carry_out(plan: Plan, orders: Collection[SalesOrder], *, at: datetime, by: str) -> None:
+    if plan.paid or plan.cancels:
+        lock_promises(order_ids=[order.pk for order in orders])
     record_happenings(happenings=plan.happenings, at=at, by=by)
+    _write_texts(plan.texts)
     place_holds(holds=plan.holds, at=at, by=by, side=Side.CHANNEL)
     refunds_open = orders_with_open_refund(orders)
     for kind, order_ids in plan.releases.items():
@@ -245,14 +299,14 @@ def _carry_out(shop: Shop, plan: Plan, orders: Collection[SalesOrder], *, at: da
             order_ids = sorted(set(order_ids) - refunds_open)
         resolve_holds(order_ids=order_ids, kinds=[kind], at=at, by=by, side=Side.CHANNEL)
     if plan.paid:
-        _take_paid(shop, plan.paid, at=at, by=by)
+        _take_paid(plan.paid, at=at, by=by)
     cancel_refunded(cancels=plan.cancels, reason=sentence("Closed or refunded on the platform"), at=at, by=by)
-    if plan.shipped_outside:
-        _take_outside_shipments(plan.shipped_outside, at=at, by=by)
+    if plan.shipped_outside or plan.lines_shipped_outside:
+        _take_outside_shipments(plan, at=at, by=by)
     advance_orders(order_ids=plan.completed, to=Stage.COMPLETED, at=at, by=by, side=Side.CHANNEL)
 
 
-def _take_paid(shop: Shop, paid: list[tuple[SalesOrder, OrderDraft]], *, at: datetime, by: str) -> None:
+def _take_paid(paid: list[tuple[SalesOrder, OrderDraft]], *, at: datetime, by: str) -> None:
     """Paid orders are captured for good: their stock is promised now."""
     advance_orders(order_ids=[o.pk for o, _ in paid], to=Stage.CAPTURED, at=at, by=by, side=Side.CHANNEL)
     demands: list[Demand] = []
@@ -262,25 +316,18 @@ def _take_paid(shop: Shop, paid: list[tuple[SalesOrder, OrderDraft]], *, at: dat
         for line in order.lines.all():
             if line.outer_line_id in refunded:
                 gone.append(LineCancel(line.pk))
-            else:
-                demands.append(Demand(line.line_key, shop.pk, line.sku_id, line.quantity, number))
-    if shop.fulfilled_by == Shop.FulfilledBy.OMNI and demands:
+            elif order.fulfilled_by == "omni" and line.quantity > line.cancelled_quantity:
+                units = line.quantity - line.cancelled_quantity
+                demands.append(Demand(line.line_key, order.shop_id, line.sku_id, units, number))
+    if demands:
         outcomes = reserve_stock(wanted=demands, at=at, by=by)
         missing: dict[UUID, int] = {o.line_key: o.missing for o in outcomes if o.missing}
         mark_short(missing=missing, at=at, by=by)
     cancel_refunded(cancels=gone, reason=sentence("Refunded on the platform"), at=at, by=by)
-    open_refunds = [
-        NewHold(order.pk, HoldKind.REFUND, sentence("The buyer has asked for a refund."))
-        for order, draft in paid
-        if any(line.refund == LineRefund.OPEN for line in draft.lines)
-    ]
-    place_holds(holds=open_refunds, at=at, by=by, side=Side.CHANNEL)
     record_events(OrdersCaptured(tuple(order.pk for order, _ in paid)))
 
 
-def _take_outside_shipments(order_ids: list[int], *, at: datetime, by: str) -> None:
+def _take_outside_shipments(plan: Plan, *, at: datetime, by: str) -> None:
     """Somebody else fulfils these: their counters follow the platform's word."""
-    moved = advance_orders(order_ids=order_ids, to=Stage.SHIPPED, at=at, by=by, side=Side.CHANNEL)
-    for line in SalesOrderLine.objects.filter(order_id__in=moved).order_by("pk"):
-        line.shipped_quantity = line.quantity - line.cancelled_quantity
-        line.save(update_fields=["shipped_quantity"])
+    moved = advance_orders(order_ids=plan.shipped_outside, to=Stage.SHIPPED, at=at, by=by, side=Side.CHANNEL)
+    execute(SHIPPED_OUTSIDE, [moved, plan.lines_shipped_outside])

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from orders.draft import ChannelState, LineDraft, LineRefund, OrderDraft, Receiver
+from orders.receiver import clean_text
 
 
 def content_hash(draft: OrderDraft) -> bytes:
@@ -53,6 +54,19 @@ def draft_from_json(values: Mapping[str, Any]) -> OrderDraft:
             **{name: _moment(values[name]) for name in ("paid_at", "ship_by")},
         }
     )
+
+
+def clean_draft(draft: OrderDraft) -> OrderDraft:
+    """The same draft without the characters that PostgreSQL or UTF-8 cannot hold."""
+    return draft_from_json(_clean(draft_to_json(draft)))
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    return [_clean(item) for item in value] if isinstance(value, list) else value
 
 
 def _moment(text: str | None) -> datetime | None:

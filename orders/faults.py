@@ -67,11 +67,11 @@ def _unreadable(draft: OrderDraft, at: datetime) -> list[Fault]:
     seen: set[str] = set()
     for number, line in enumerate(draft.lines):
         where = f"lines[{number}]"
-        if not line.outer_line_id or line.outer_line_id in seen:
+        if not line.outer_line_id or len(line.outer_line_id) > 64 or line.outer_line_id in seen:
             faults.append(
                 Fault(
                     "bad_line_id",
-                    sentence("Line %d has no id of its own.") % (number + 1),
+                    sentence("Line %d has no id of its own of at most 64 characters.") % (number + 1),
                     f"{where}.outer_line_id",
                 )
             )
@@ -87,7 +87,7 @@ def _unreadable(draft: OrderDraft, at: datetime) -> list[Fault]:
                     f"{where}.quantity",
                 )
             )
-        if not (0 <= line.unit_price < AMOUNT_MAX and 0 <= line.amount < AMOUNT_MAX):
+        if not (_is_amount(line.unit_price) and _is_amount(line.amount)):
             faults.append(
                 Fault(
                     "bad_amount",
@@ -95,9 +95,15 @@ def _unreadable(draft: OrderDraft, at: datetime) -> list[Fault]:
                     f"{where}.amount",
                 )
             )
-    if not 0 <= draft.total_amount < AMOUNT_MAX:
+    if not _is_amount(draft.total_amount):
         faults.append(Fault("bad_amount", sentence("The total is negative or absurd."), "total_amount"))
+    if not _is_amount(draft.freight_amount):
+        faults.append(Fault("bad_amount", sentence("The freight is negative or absurd."), "freight_amount"))
     return faults
+
+
+def _is_amount(value: Decimal) -> bool:
+    return value.is_finite() and 0 <= value < AMOUNT_MAX
 
 
 def _doubtful(draft: OrderDraft) -> list[Fault]:

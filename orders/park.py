@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from django.db import transaction
 
 from omni.kernel.crypto import encrypt_json
 from omni.kernel.sql import as_text_array, execute, fetch_all
+from orders.models import ParkedOrder
 from products.models import Shop
 
 PARK = """
@@ -20,17 +21,16 @@ PARK = """
         AS p(outer_id, hash, reason, detail, draft)
     ON CONFLICT (shop_id, outer_id, content_hash) DO UPDATE
     SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, draft = EXCLUDED.draft,
-        attempts = orders_parkedorder.attempts + 1
-    WHERE orders_parkedorder.state = 'open'
+        attempts = orders_parkedorder.attempts + 1, state = 'open', closed_at = NULL, closed_by = ''
+    WHERE orders_parkedorder.state <> 'dismissed'
 """
 CLOSE = """
     UPDATE orders_parkedorder SET state = %s, note = %s, closed_at = %s, closed_by = %s
     WHERE id = ANY(%s) AND state = 'open' RETURNING id
 """
-CLOSE_TAKEN = """
-    UPDATE orders_parkedorder SET state = 'taken', closed_at = %s, closed_by = %s
-    WHERE shop_id = %s AND outer_id = ANY(%s::text[]) AND state = 'open'
-"""
+FIND_OPEN = (
+    "SELECT id FROM orders_parkedorder WHERE shop_id = %s AND outer_id = ANY(%s::text[]) AND state = 'open'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,9 @@ def park_orders(*, shop: Shop, parked: Sequence[Parked], at: datetime, by: str, 
 
     Its reason is renewed and its attempts are counted.
     """
-    rows = {(row.outer_id[:64], row.content_hash): row for row in parked}
+    # Sorted: two who park the same orders wait for one another in the same order.
+    latest = {(row.outer_id[:64], row.content_hash): row for row in parked}
+    rows = {key: latest[key] for key in sorted(latest)}
     if not rows:
         return
     execute(
@@ -77,6 +79,22 @@ def dismiss_parked(*, parked_ids: Sequence[int], note: str, at: datetime, by: st
     return [row[0] for row in fetch_all(CLOSE, ["dismissed", note, at, by, list(parked_ids)])]
 
 
-def close_taken(*, shop_id: int, outer_ids: Sequence[str], at: datetime, by: str) -> None:
-    """An order that has been taken is not parked any more, whatever content it was parked with."""
-    execute(CLOSE_TAKEN, [at, by, shop_id, as_text_array(outer_ids)])
+def close_taken(*, shop_id: int, taken: Mapping[str, datetime], at: datetime, by: str) -> None:
+    """Orders that have been taken, with the moment of what was taken, are not parked any more.
+
+    What the platform said later than that stays parked: it is still to be mended.
+    """
+    idents = [row[0] for row in fetch_all(FIND_OPEN, [shop_id, as_text_array(taken)])]
+    if not idents:
+        return
+    rows = ParkedOrder.objects.filter(pk__in=idents)
+    over = [row.pk for row in rows if not _is_later(row.draft, taken[row.outer_id])]
+    execute(CLOSE, ["taken", "", at, by, sorted(over)])
+
+
+def _is_later(draft: Any, moment: datetime) -> bool:
+    """What could not even be read as a draft says no moment; it is taken as old."""
+    try:
+        return datetime.fromisoformat(draft["outer_modified_at"]) > moment
+    except (KeyError, TypeError, ValueError):
+        return False

@@ -39,7 +39,8 @@ class ChannelOrder(models.Model):
 
 
 class ChannelOrderVersion(models.Model):
-    """One thing that the platform said about an order. Never changed.
+    """One thing that the platform said about an order. What it said is never changed; `outer_modified_at` is when
+    it last said so.
 
     `content_hash`: SHA-1 of the canonical payload. The same content heard again adds no row. `is_stale`:
     older than what was known when it came; kept, not applied.
