@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from omni.kernel.money import CENT
 from omni.kernel.sentences import sentence
 from orders.draft import ChannelState, OrderDraft
 from orders.models.review import HoldKind
@@ -30,6 +31,12 @@ def find_faults(draft: OrderDraft, *, at: datetime) -> list[Fault]:
     """Every fault of a draft, those that park it first. An empty list: it is fine."""
     found = _unreadable(draft, at)
     return found or _doubtful(draft)
+
+
+def amount_text(amount: Decimal) -> str:
+    """An amount as people write it: two places, more only where they say something."""
+    short = amount.quantize(CENT)
+    return f"{short if short == amount else amount.normalize():f}"
 
 
 def _unreadable(draft: OrderDraft, at: datetime) -> list[Fault]:
@@ -119,10 +126,10 @@ def _doubtful(draft: OrderDraft) -> list[Fault]:
                     "The lines (%(lines)s) and freight (%(freight)s) add up to %(sum)s, but the total says %(total)s."
                 )
                 % {
-                    "lines": f"{lines:f}",
-                    "freight": f"{draft.freight_amount:f}",
-                    "sum": f"{expected:f}",
-                    "total": f"{draft.total_amount:f}",
+                    "lines": amount_text(lines),
+                    "freight": amount_text(draft.freight_amount),
+                    "sum": amount_text(expected),
+                    "total": amount_text(draft.total_amount),
                 },
                 "total_amount",
                 HoldKind.AMOUNT,

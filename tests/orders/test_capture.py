@@ -374,3 +374,12 @@ def test_a_sale_that_rounds_to_the_same_number_is_told_to_its_channel_and_to_no_
     versions = dict(PublishedStock.objects.values_list("shop_id", "desired_version"))
     assert set(PublishedStock.objects.values_list("desired_quantity", flat=True)) == {1}
     assert versions == {house.shop.pk: 2, other.pk: 1}
+
+
+def test_an_amount_that_does_not_add_up_is_said_in_cents(house: House) -> None:
+    line = line_draft(house.sku, amount=Decimal("299.0000"))
+
+    house.take(order_draft(line, total_amount=Decimal("304.5")))
+
+    reason = OrderHold.objects.get().reason_said
+    assert reason == "The lines (299.00) and freight (0.00) add up to 299.00, but the total says 304.50."
