@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 
 from omni.kernel import doorbell
@@ -30,6 +32,7 @@ RUN_JOBS = "omni.tasks.run_jobs"
 # Longer than any chunk; shorter than the patience of whoever waits for the job of a worker that was killed.
 LOST_AFTER = timedelta(seconds=60)
 ATTEMPTS_MAX = 5
+LANGUAGE = "language"  # among the parameters of every job
 
 CLAIM = """
     UPDATE kernel_job SET state = 'running', attempts = attempts + 1, heartbeat_at = %(at)s,
@@ -62,12 +65,13 @@ Work = Callable[[Job], Generator[Progress, None, dict[str, Any]]]
 def start_job(*, kind: str, title: str, params: Mapping[str, Any], at: datetime, by: str) -> Job:
     """Queue a job and wake a worker once the current transaction has committed.
 
-    `kind` names the work in `omni.wiring.JOBS`.
+    `kind` names the work in `omni.wiring.JOBS`. What the work writes down is in the language of whoever
+    started it.
     """
     job = Job.objects.create(
         kind=kind,
         title=title[:200],
-        params=dict(params),
+        params={**params, LANGUAGE: get_language() or settings.LANGUAGE_CODE},
         created_by=by,
         created_at=at,
         state=Job.State.QUEUED,
@@ -92,6 +96,11 @@ def run_job(*, job: Job, works: Mapping[str, Work], seconds_max: float | None = 
     Returns the job as it stands. A DomainError fails it with its sentence; any other error queues it again, at most
     ATTEMPTS_MAX times without progress.
     """
+    with override(job.params.get(LANGUAGE, settings.LANGUAGE_CODE)):
+        return _run(job, works, seconds_max)
+
+
+def _run(job: Job, works: Mapping[str, Work], seconds_max: float | None) -> Job:
     if job.attempts > ATTEMPTS_MAX:
         return fail_job(job=job, message=_("Given up: it ended its worker several times."), at=timezone.now())
     work = works.get(job.kind)
