@@ -394,7 +394,8 @@ def _insert(
         demands = _demands(shop, sheets)
         outcomes = reserve_stock(wanted=demands, at=at, by=by) if demands else []
         happenings += _mark_short(sheets, demands, outcomes)
-    mark_sold(shop_id=shop.pk, sku_ids=(sku for sheet in sheets for sku in sheet.skus))
+        # A marketplace has lowered its own number for every one of these; a shop whose orders are requests has none.
+        mark_sold(shop_id=shop.pk, sku_ids=(sku for sheet in sheets for sku in sheet.skus))
     record_happenings(happenings=happenings, at=at, by=by)
     record_events(OrdersCaptured(tuple(sheet.order_id for sheet in sheets)))
     return {sheet.order_id for sheet in sheets}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -150,7 +151,7 @@ def test_what_has_not_changed_is_not_sent_again() -> None:
 
 def test_orders_are_found_by_what_people_know_of_them() -> None:
     house, caller = make_house(stock=1), Caller()
-    held = house.order(total_amount=7)
+    held = house.order(total_amount=Decimal(7))
     short = house.order(outer_id="web-1")
 
     def found(query: str) -> set[str]:
