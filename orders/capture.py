@@ -46,10 +46,13 @@ HEARD = """
     SELECT v.channel_order_id FROM orders_channelorderversion v
     JOIN unnest(%s::bigint[], %s::bytea[]) AS w(id, hash) ON v.channel_order_id = w.id AND v.content_hash = w.hash
 """
+# The sequences are looked up once, not once a row.
 TAKE_ORDER_IDS = """
-    SELECT nextval(pg_get_serial_sequence('orders_channelorder', 'id')),
-           nextval(pg_get_serial_sequence('orders_salesorder', 'id'))
-    FROM generate_series(1, %s)
+    WITH sequences AS MATERIALIZED (
+        SELECT pg_get_serial_sequence('orders_channelorder', 'id')::regclass AS channel_orders,
+               pg_get_serial_sequence('orders_salesorder', 'id')::regclass AS orders
+    )
+    SELECT nextval(channel_orders), nextval(orders) FROM sequences, generate_series(1, %s)
 """
 # Rows come sorted by outer id: two captures of the same orders wait for one another in the same order.
 INSERT_CHANNEL_ORDERS = """
