@@ -15,8 +15,10 @@ def take_ids(model: type[Model], count: int) -> list[int]:
         return []
     table = model._meta.db_table
     with connection.cursor() as cursor:
+        # The sequence is looked up once, not once a row.
         cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
+            "WITH s AS MATERIALIZED (SELECT pg_get_serial_sequence(%s, 'id')::regclass AS name)"
+            " SELECT nextval(name) FROM s, generate_series(1, %s)",
             [f'"{table}"', count],
         )
         return [row[0] for row in cursor.fetchall()]
