@@ -96,7 +96,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
-    "pghistory.middleware.HistoryMiddleware",
+    "omni.history.HistoryOfPages",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "omni.urls"

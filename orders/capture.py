@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ from django.utils.translation import gettext as _
 
 from inventory.record import mark_sold
 from inventory.reserve import Demand, Outcome, reserve_stock
+from omni.kernel.canonical import canonical_json
 from omni.kernel.crypto import encrypt
 from omni.kernel.events import record_events
 from omni.kernel.numbers import document_number
 from omni.kernel.sentences import read_sentence, sentence
-from omni.kernel.sql import as_array, as_text_array, copy_rows, execute, fetch_all
+from omni.kernel.sql import Load, as_array, as_text_array, execute, fetch_all, load_rows
 from omni.kernel.transactions import joins_transaction
 from orders.change import Change, KnownOrder, apply_changes
 from orders.draft import ChannelState, LineDraft, LineRefund, OrderDraft
@@ -28,7 +28,7 @@ from orders.faults import Fault, find_faults
 from orders.models.review import HoldKind
 from orders.park import Parked, close_taken, park_orders
 from orders.receiver import clean_text, encrypt_receiver, mask_receiver
-from orders.record import Happening, Side, record_happenings
+from orders.record import Happening, Side, happenings_load, record_happenings
 from orders.resolve import SkuFinder
 from orders.states import Stage
 from products.models import Shop
@@ -80,27 +80,54 @@ TAKEN_ALREADY = """
     JOIN orders_salesorder o ON o.channel_order_id = c.id
 """
 # What follows a channel order that is ours alone by now cannot conflict.
-COPY_VERSIONS = """
-    COPY orders_channelorderversion
-        (channel_order_id, content_hash, outer_modified_at, is_stale, payload, source, received_at)
-    FROM STDIN (FORMAT BINARY)
-"""
-VERSION_TYPES = ("int8", "bytea", "timestamptz", "bool", "bytea", "text", "timestamptz")
-COPY_ORDERS = """
-    COPY orders_salesorder (id, number, shop_id, channel_order_id, outer_id, stage, fulfilled_by, open_holds, currency,
-        total_amount, freight_amount, discount_amount, buyer, buyer_message, seller_memo, receiver, receiver_mask,
-        province, city, district, placed_at, paid_at, ship_by, captured_at, stage_at) FROM STDIN (FORMAT BINARY)
-"""
-ORDER_TYPES = (
-    *("int8", "text", "int8", "int8", "text", "text", "text", "int2", "text"),
-    *("numeric", "numeric", "numeric", "text", "text", "text", "bytea", "text"),
-    *("text", "text", "text", "timestamptz", "timestamptz", "timestamptz", "timestamptz", "timestamptz"),
-)
-COPY_LINES = """
-    COPY orders_salesorderline (order_id, line_key, outer_line_id, sku_id, title, quantity, unit_price, amount,
-        cancelled_quantity, shipped_quantity) FROM STDIN (FORMAT BINARY)
-"""
-LINE_TYPES = ("int8", "uuid", "text", "int8", "text", "int4", "numeric", "numeric", "int4", "int4")
+VERSION_COLUMNS = {
+    "channel_order_id": "int8",
+    "content_hash": "bytea",
+    "outer_modified_at": "timestamptz",
+    "is_stale": "bool",
+    "payload": "bytea",
+    "source": "text",
+    "received_at": "timestamptz",
+}
+ORDER_COLUMNS = {
+    "id": "int8",
+    "number": "text",
+    "shop_id": "int8",
+    "channel_order_id": "int8",
+    "outer_id": "text",
+    "stage": "text",
+    "fulfilled_by": "text",
+    "open_holds": "int2",
+    "currency": "text",
+    "total_amount": "numeric",
+    "freight_amount": "numeric",
+    "discount_amount": "numeric",
+    "buyer": "text",
+    "buyer_message": "text",
+    "seller_memo": "text",
+    "receiver": "bytea",
+    "receiver_mask": "text",
+    "province": "text",
+    "city": "text",
+    "district": "text",
+    "placed_at": "timestamptz",
+    "paid_at": "timestamptz",
+    "ship_by": "timestamptz",
+    "captured_at": "timestamptz",
+    "stage_at": "timestamptz",
+}
+LINE_COLUMNS = {
+    "order_id": "int8",
+    "line_key": "uuid",
+    "outer_line_id": "text",
+    "sku_id": "int8",
+    "title": "text",
+    "quantity": "int4",
+    "unit_price": "numeric",
+    "amount": "numeric",
+    "cancelled_quantity": "int4",
+    "shipped_quantity": "int4",
+}
 MARK_SHORT = """
     UPDATE orders_salesorderline l SET short_quantity = s.quantity
     FROM unnest(%s::uuid[], %s::int[]) AS s(key, quantity) WHERE l.line_key = s.key RETURNING l.order_id
@@ -253,9 +280,7 @@ def _prepare(
 ) -> tuple[Sheet, Fault | None]:
     """Resolve the SKUs, find the faults, choose the first stage."""
     content = draft.payload or draft_to_json(draft)
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode(
-        "utf-8", "backslashreplace"
-    )
+    text = canonical_json(content)
     if b"\\u0000" in text or b"\\ud" in text:
         draft = clean_draft(draft)
     sheet = Sheet(draft, text, hashlib.sha1(text, usedforsecurity=False).digest(), [], [], [])
@@ -387,19 +412,20 @@ def _insert(
     sheets = [sheet for sheet in sheets if sheet.channel_order_id in ours]
     if not sheets:
         return set()
-    copy_rows(COPY_VERSIONS, VERSION_TYPES, (_version_row(sheet, at, source) for sheet in sheets))
-    copy_rows(COPY_ORDERS, ORDER_TYPES, (_order_row(shop, sheet, at) for sheet in sheets))
-    copy_rows(COPY_LINES, LINE_TYPES, (row for sheet in sheets for row in _line_rows(sheet)))
+    load_rows(
+        Load("orders_channelorderversion", VERSION_COLUMNS, [_version_row(s, at, source) for s in sheets]),
+        Load("orders_salesorder", ORDER_COLUMNS, [_order_row(shop, sheet, at) for sheet in sheets]),
+        Load("orders_salesorderline", LINE_COLUMNS, [row for sheet in sheets for row in _line_rows(sheet)]),
+        happenings_load(happenings=[_captured_happening(s, source) for s in sheets], at=at, by=by),
+    )
     _insert_holds(sheets, at=at, by=by)
     _close_parked(shop, [sheet.draft for sheet in sheets], at=at, by=by)
-    happenings = [_captured_happening(sheet, source) for sheet in sheets]
     if reserve:
         demands = _demands(shop, sheets)
         outcomes = reserve_stock(wanted=demands, at=at, by=by) if demands else []
-        happenings += _mark_short(sheets, demands, outcomes)
+        record_happenings(happenings=_mark_short(sheets, demands, outcomes), at=at, by=by)
         # A marketplace has lowered its own number for every one of these; a shop whose orders are requests has none.
         mark_sold(shop_id=shop.pk, sku_ids=(sku for sheet in sheets for sku in sheet.skus))
-    record_happenings(happenings=happenings, at=at, by=by)
     record_events(OrdersCaptured(tuple(sheet.order_id for sheet in sheets)))
     return {sheet.order_id for sheet in sheets}
 

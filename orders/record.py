@@ -9,13 +9,20 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from omni.kernel.sql import copy_rows
+from omni.kernel.canonical import dump_json
+from omni.kernel.sql import Load, load_rows
 from orders.models import OrderEvent
 
 Side = OrderEvent.Side
 
-COPY_EVENTS = "COPY orders_orderevent (order_id, at, side, kind, by, detail) FROM STDIN (FORMAT BINARY)"
-EVENT_TYPES = ("int8", "timestamptz", "text", "text", "text", "jsonb")
+EVENT_COLUMNS = {
+    "order_id": "int8",
+    "at": "timestamptz",
+    "side": "text",
+    "kind": "text",
+    "by": "text",
+    "detail": "jsonb",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +37,13 @@ class Happening:
 
 def record_happenings(*, happenings: Iterable[Happening], at: datetime, by: str) -> None:
     """Append to the timelines, in the caller's transaction."""
-    rows = list(happenings)
-    if not rows:
-        return
-    copy_rows(
-        COPY_EVENTS,
-        EVENT_TYPES,
-        ((row.order_id, at, str(row.side), row.kind, by, Jsonb(row.detail)) for row in rows),
-    )
+    load_rows(happenings_load(happenings=happenings, at=at, by=by))
+
+
+def happenings_load(*, happenings: Iterable[Happening], at: datetime, by: str) -> Load:
+    """The rows of these happenings, for whoever writes them together with others."""
+    rows = [
+        (row.order_id, at, str(row.side), row.kind, by, Jsonb(row.detail, dumps=dump_json))
+        for row in happenings
+    ]
+    return Load("orders_orderevent", EVENT_COLUMNS, rows)

@@ -7,8 +7,6 @@ import re
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
-from django.contrib.postgres.aggregates import ArrayAgg
-from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -19,6 +17,7 @@ from rest_framework.request import Request
 from integrations.keys import hash_secret, note_use
 from integrations.models import ApiKey
 from omni.kernel.actors import actor
+from omni.kernel.sql import fetch_models
 
 KEY = re.compile(r"omk_([A-Za-z0-9]{1,16})_([A-Za-z0-9]{1,128})", re.ASCII)
 
@@ -46,7 +45,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if word.lower() != "bearer":
             return None
         found = KEY.fullmatch(text.strip())
-        key = _usable_keys().filter(prefix=found[1]).first() if found else None
+        key = _find_key(found[1]) if found else None
         # One sentence for every reason: which part of a key is right is nobody's business.
         if not found or not key or not hmac.compare_digest(bytes(key.secret_hash), hash_secret(found[2])):
             raise AuthenticationFailed(_("The API key is not valid."))
@@ -57,11 +56,17 @@ class ApiKeyAuthentication(BaseAuthentication):
         return "Bearer"
 
 
-def _usable_keys() -> QuerySet[ApiKey]:
-    """Keys neither revoked nor expired, each with `shop_ids`."""
-    alive = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
-    shops = ArrayAgg("shops", filter=Q(shops__isnull=False), default=[])
-    return ApiKey.objects.filter(alive, revoked_at__isnull=True).annotate(shop_ids=shops)
+def _find_key(prefix: str) -> ApiKey | None:
+    """The key with this prefix, with its `shop_ids`, if it is neither revoked nor expired."""
+    found = fetch_models(
+        ApiKey,
+        "WHERE t.prefix = %s AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > %s)",
+        [prefix, timezone.now()],
+        also={
+            "shop_ids": "ARRAY(SELECT s.shop_id FROM integrations_apikey_shops s WHERE s.apikey_id = t.id)"
+        },
+    )
+    return found[0] if found else None
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

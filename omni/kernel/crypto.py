@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.db import models
 
+from omni.kernel.canonical import dump_json
+
 NONCE_BYTES = 12
 
 
@@ -52,7 +54,7 @@ def decrypt(data: bytes, *, purpose: str) -> bytes:
 
 def encrypt_json(value: Any, *, purpose: str) -> bytes:
     """The stored form of an EncryptedJSONField's value, for set-based inserts."""
-    return encrypt(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), purpose=purpose)
+    return encrypt(dump_json(value), purpose=purpose)
 
 
 def blind_index(value: str, *, purpose: str) -> bytes:

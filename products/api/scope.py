@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q
@@ -9,6 +10,7 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
 from omni.kernel.errors import NotFound
+from omni.kernel.sql import fetch_models
 from products.models import Listing, Shop
 from products.scope import visible_brand_ids, visible_shop_ids
 
@@ -35,9 +37,13 @@ def visible_brands(request: Request) -> frozenset[int] | None:
 
 def in_shops(request: Request, path: str = "shop") -> Q:
     """The rows of shops that the caller may see; `path` leads from the row to its shop."""
-    key: Any = request.auth
-    shops = visible_shop_ids(request.user) if key is None else key.shop_ids or None
+    shops = _shops_of(request)
     return Q() if shops is None else Q(**{f"{path}__in": shops})
+
+
+def _shops_of(request: Request) -> Collection[int] | None:
+    key: Any = request.auth
+    return visible_shop_ids(request.user) if key is None else key.shop_ids or None
 
 
 def visible_skus(request: Request, path: str = "") -> Q:
@@ -52,10 +58,11 @@ def visible_skus(request: Request, path: str = "") -> Q:
 
 def shop_of(request: Request, code: str) -> Shop:
     """The shop with this code. Raises UnknownShop if there is none, or none that the caller may use."""
-    shop = Shop.objects.filter(in_shops(request, "pk"), code=code, is_active=True).first()
-    if shop is None:
+    shops = _shops_of(request)
+    found = fetch_models(Shop, "WHERE t.code = %s AND t.is_active", [code])
+    if not found or (shops is not None and found[0].pk not in shops):
         raise UnknownShop(
             _("There is no shop “%s”, or this key is not for it.") % code,
             fields={"shop": [_("Not a shop that you may use.")]},
         )
-    return shop
+    return found[0]

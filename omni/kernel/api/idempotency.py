@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from omni.kernel.actors import user_actor
+from omni.kernel.canonical import canonical_json
 from omni.kernel.errors import BadInput, DomainError
 from omni.kernel.retry import repeat_on_conflict
 from omni.kernel.sql import execute, fetch_all
@@ -107,8 +108,7 @@ def _read_key(request: Request) -> str:
 
 def _fingerprint(request: Request) -> str:
     content = [request.method, request.path, request.data]
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical_json(content)).hexdigest()
 
 
 def _claim(principal: str, key: str, fingerprint: str) -> bool:

@@ -49,10 +49,12 @@ def read_json(data: bytes) -> Any:
         )
     except RecursionError as error:
         raise ValueError("the body is nested too deeply") from error
-    try:
-        json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ValueError("a string holds half of a surrogate pair") from error
+    # UTF-8 holds no half of a surrogate pair; only an escape can bring one in.
+    if "\\u" in text:
+        try:
+            json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError("a string holds half of a surrogate pair") from error
     return value
 
 
