@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from django.db import transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from inventory.commit import uncommit_stock
@@ -54,12 +55,13 @@ CLAIM_QUESTIONS = """
     RETURNING id, number, warehouse_outer_id
 """
 # With a warehouse that must answer. One that has not even answered the request is asked when it has.
-WITH_WAREHOUSE = (FulfilmentState.REQUESTED, FulfilmentState.ACCEPTED, FulfilmentState.CANCEL_REQUESTED)
+ASKABLE = (FulfilmentState.ACCEPTED, FulfilmentState.PART_SHIPPED)
+WITH_WAREHOUSE = (FulfilmentState.REQUESTED, *ASKABLE, FulfilmentState.CANCEL_REQUESTED)
 ASKED = (FulfilmentState.CANCEL_REQUESTED,)
-# A part may leave while we ask; the warehouse's yes then speaks of the rest.
+# A warehouse may stop the rest of what it sent a part of without being asked.
 STOPPABLE = (FulfilmentState.CANCEL_REQUESTED, FulfilmentState.PART_SHIPPED)
 DROPPABLE = (FulfilmentState.PLANNED, FulfilmentState.REFUSED)
-LIVE = (*DROPPABLE, *WITH_WAREHOUSE, FulfilmentState.PART_SHIPPED)
+LIVE = (*DROPPABLE, *WITH_WAREHOUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,6 @@ class Sorted:
 
     now: dict[int, int] = field(default_factory=dict)  # line → units that Omni still has
     asked: dict[int, int] = field(default_factory=dict)  # line → units that wait for a warehouse's answer
-    refused: set[int] = field(default_factory=set)  # orders with nothing left to cancel
     drop: set[int] = field(default_factory=set)  # fulfilment orders that no warehouse has
     ask: set[int] = field(default_factory=set)
 
@@ -137,11 +138,13 @@ def cancel_orders(*, order_ids: Sequence[int], reason: str, at: datetime, by: st
 
 @transaction.atomic
 def cancel_lines(*, cancels: Sequence[LineCancel], reason: str, at: datetime, by: str) -> list[CancelResult]:
-    """Cancel units of lines and give their stock back, once.
+    """Cancel units of lines that have not left and give their stock back, once.
 
-    Units that no warehouse has yet are cancelled at once. For the others the warehouse is asked; until it
-    answers nothing is assumed. Returns one result per order of which something was open.
+    Units that no warehouse has yet are cancelled at once. For the others the warehouse is asked, also one that has
+    sent a part; until it answers nothing is assumed. Returns one result per order of which something was open.
     """
+    if not cancels:
+        return []
     lines = _load_lines([cancel.line_id for cancel in cancels])
     wanted = {cancel.line_id: cancel.quantity for cancel in cancels}
     found = _sort(lines, wanted)
@@ -157,28 +160,6 @@ def cancel_lines(*, cancels: Sequence[LineCancel], reason: str, at: datetime, by
         _give_back(dropped, at=at, by=by)
     _cancel_now(lines, found.now, reason=reason, at=at, by=by)
     return _results(lines, found)
-
-
-@transaction.atomic
-def cancel_refunded(*, cancels: Sequence[LineCancel], reason: str, at: datetime, by: str) -> None:
-    """Cancel what the platform has closed or paid back; where it is too late for that, a person is told."""
-    if not cancels:
-        return
-    results = cancel_lines(cancels=cancels, reason=reason, at=at, by=by)
-    late = sentence(
-        "The platform closed or refunded this, but a part has left and the rest may follow:"
-        " have the warehouse stop it, or expect a return."
-    )
-    place_holds(
-        holds=[
-            NewHold(result.order_id, HoldKind.CANCEL_REFUSED, late)
-            for result in results
-            if result.outcome == "refused"
-        ],
-        at=at,
-        by=by,
-        side=Side.CHANNEL,
-    )
 
 
 def _want_cancel(
@@ -212,8 +193,9 @@ def _open(line: SalesOrderLine) -> int:
 def _sort(lines: dict[int, SalesOrderLine], wanted: dict[int, int | None]) -> Sorted:
     found = Sorted()
     live: dict[int, list[FulfilmentLine]] = {}
+    # A warehouse that has sent all that it had of a line has nothing of it to stop.
     for row in FulfilmentLine.objects.filter(
-        order_line_id__in=lines, fulfilment__state__in=LIVE
+        order_line_id__in=lines, fulfilment__state__in=LIVE, quantity__gt=F("shipped_quantity")
     ).select_related("fulfilment"):
         live.setdefault(row.order_line_id, []).append(row)
     for ident, line in lines.items():
@@ -222,11 +204,9 @@ def _sort(lines: dict[int, SalesOrderLine], wanted: dict[int, int | None]) -> So
         if units <= 0:
             continue
         states = {row.fulfilment_id: row.fulfilment.state for row in live.get(ident, [])}
-        if FulfilmentState.PART_SHIPPED in states.values():
-            found.refused.add(line.order_id)
-        elif any(state in WITH_WAREHOUSE for state in states.values()):
+        if any(state in WITH_WAREHOUSE for state in states.values()):
             found.asked[ident] = units
-            found.ask |= {key for key, state in states.items() if state == FulfilmentState.ACCEPTED}
+            found.ask |= {key for key, state in states.items() if state in ASKABLE}
             # What no warehouse has must not reach one while another is asked.
             found.drop |= {key for key, state in states.items() if state in DROPPABLE}
         else:
@@ -327,10 +307,6 @@ def _results(lines: dict[int, SalesOrderLine], found: Sorted) -> list[CancelResu
     for ident in found.asked:
         order_id = lines[ident].order_id
         results[order_id] = CancelResult(order_id, "asked", _("The warehouse is asked to stop it."))
-    for order_id in found.refused:
-        results[order_id] = CancelResult(
-            order_id, "refused", _("A part has been shipped already: use a return.")
-        )
     return list(results.values())
 
 
@@ -403,9 +379,18 @@ def _stopped(fulfilment_ids: set[int], details: dict[int, str], *, at: datetime,
 
 
 def _not_stopped(fulfilment_ids: set[int], details: dict[int, str], *, at: datetime, by: str) -> None:
-    moved = advance_fulfilments(
-        fulfilment_ids=sorted(fulfilment_ids), to=FulfilmentState.ACCEPTED, at=at, only_from=ASKED
+    """The warehouse goes on where it was when it was asked."""
+    begun = set(
+        FulfilmentLine.objects.filter(fulfilment_id__in=fulfilment_ids, shipped_quantity__gt=0).values_list(
+            "fulfilment_id", flat=True
+        )
     )
+    moved = []
+    for idents, to in (
+        (begun, FulfilmentState.PART_SHIPPED),
+        (fulfilment_ids - begun, FulfilmentState.ACCEPTED),
+    ):
+        moved += advance_fulfilments(fulfilment_ids=sorted(idents), to=to, at=at, only_from=ASKED)
     if not moved:
         return
     SalesOrderLine.objects.filter(fulfilment_lines__fulfilment_id__in=moved).update(cancel_wanted=0)

@@ -14,7 +14,7 @@ from omni.kernel.events import record_events
 from omni.kernel.sentences import sentence
 from omni.kernel.sql import execute
 from orders.advance import advance_orders
-from orders.cancel import LineCancel, cancel_refunded
+from orders.cancel import LineCancel, cancel_lines
 from orders.draft import ChannelState, LineRefund, OrderDraft, Receiver
 from orders.events import OrdersCaptured
 from orders.faults import NEEDS_ADDRESS
@@ -300,7 +300,7 @@ def _carry_out(plan: Plan, orders: Collection[SalesOrder], *, at: datetime, by: 
         resolve_holds(order_ids=order_ids, kinds=[kind], at=at, by=by, side=Side.CHANNEL)
     if plan.paid:
         _take_paid(plan.paid, at=at, by=by)
-    cancel_refunded(cancels=plan.cancels, reason=sentence("Closed or refunded on the platform"), at=at, by=by)
+    cancel_lines(cancels=plan.cancels, reason=sentence("Closed or refunded on the platform"), at=at, by=by)
     if plan.shipped_outside or plan.lines_shipped_outside:
         _take_outside_shipments(plan, at=at, by=by)
     advance_orders(order_ids=plan.completed, to=Stage.COMPLETED, at=at, by=by, side=Side.CHANNEL)
@@ -323,7 +323,7 @@ def _take_paid(paid: list[tuple[SalesOrder, OrderDraft]], *, at: datetime, by: s
         outcomes = reserve_stock(wanted=demands, at=at, by=by)
         missing: dict[UUID, int] = {o.line_key: o.missing for o in outcomes if o.missing}
         mark_short(missing=missing, at=at, by=by)
-    cancel_refunded(cancels=gone, reason=sentence("Refunded on the platform"), at=at, by=by)
+    cancel_lines(cancels=gone, reason=sentence("Refunded on the platform"), at=at, by=by)
     record_events(OrdersCaptured(tuple(order.pk for order, _ in paid)))
 
 

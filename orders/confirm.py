@@ -137,7 +137,8 @@ def confirm_shipment(
         )
     lines = list(fulfilment.lines.select_related("sku", "order_line").order_by("pk"))
     packed = _pack(number, lines, parcels)
-    if is_final:
+    # What was cancelled meanwhile, and the rest that will not come, are settled in a second step.
+    if is_final or any(line.order_line.cancel_wanted for line in lines):
         lock_promises(order_ids={line.order_id for line in lines})
     shipment = Shipment.objects.create(
         fulfilment=fulfilment, event_key=event_key, shipped_at=shipped_at, by=by
@@ -231,18 +232,20 @@ def _settle(
     """Move the fulfilment order and its sales orders on; give back what will not come."""
     rest = [line for line in lines if line.shipped_quantity < line.quantity]
     done = is_final or not rest
-    to = FulfilmentState.SHIPPED if done else FulfilmentState.PART_SHIPPED
-    advance_fulfilments(fulfilment_ids=[fulfilment.pk], to=to, at=at)
+    if done:
+        advance_fulfilments(fulfilment_ids=[fulfilment.pk], to=FulfilmentState.SHIPPED, at=at)
+    elif fulfilment.state != FulfilmentState.CANCEL_REQUESTED:
+        # One that is asked to stop goes on being asked: the question speaks of the rest now.
+        advance_fulfilments(fulfilment_ids=[fulfilment.pk], to=FulfilmentState.PART_SHIPPED, at=at)
     if done and rest:
         uncommit_stock(parts=[(line.line_key, line.part) for line in rest], at=at, by=by)
-    if done:
-        # Before anything is sourced anew: what the buyer wanted stopped is not sent a second time.
-        resume_cancellations(
-            fulfilment_ids=[fulfilment.pk],
-            reason=sentence("Cancelled while the warehouse was asked"),
-            at=at,
-            by=by,
-        )
+    # Before anything is sourced anew: what the buyer wanted stopped is not sent a second time.
+    resume_cancellations(
+        fulfilment_ids=[fulfilment.pk],
+        reason=sentence("Cancelled while the warehouse was asked"),
+        at=at,
+        by=by,
+    )
     order_ids = sorted({line.order_id for line in lines})
     units = _sum([(item.line.order_id, item.quantity) for item in packed])
     record_happenings(

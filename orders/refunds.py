@@ -10,7 +10,7 @@ from django.db import transaction
 from omni.kernel.crypto import encrypt_json
 from omni.kernel.sentences import sentence
 from omni.kernel.sql import fetch_all
-from orders.cancel import LineCancel, cancel_refunded
+from orders.cancel import LineCancel, cancel_lines
 from orders.draft import RefundDraft
 from orders.hold import NewHold, place_holds, resolve_holds
 from orders.models import ChannelRefund, SalesOrder
@@ -60,7 +60,7 @@ def take_refunds(*, shop: Shop, refunds: Sequence[RefundDraft], at: datetime, by
         elif refund.state == "done":
             cancels += _paid_back(order, refund)
     place_holds(holds=holds, at=at, by=by, side=Side.CHANNEL)
-    cancel_refunded(cancels=cancels, reason=sentence("Refunded on the platform"), at=at, by=by)
+    cancel_lines(cancels=cancels, reason=sentence("Refunded on the platform"), at=at, by=by)
     quiet = sorted({order.pk for order in orders.values()} - orders_with_open_refund(orders.values()))
     resolve_holds(order_ids=quiet, kinds=[HoldKind.REFUND], at=at, by=by, side=Side.CHANNEL)
     return len(news)

@@ -84,7 +84,10 @@ NEXT_FULFILMENT: Mapping[FulfilmentState, frozenset[FulfilmentState]] = {
         }
     ),
     FulfilmentState.REFUSED: frozenset({FulfilmentState.PLANNED, FulfilmentState.CANCELLED}),
-    FulfilmentState.PART_SHIPPED: frozenset({FulfilmentState.SHIPPED, FulfilmentState.CANCELLED}),
+    # The last confirmation may never come: what is still open can be stopped, or given back by the warehouse itself.
+    FulfilmentState.PART_SHIPPED: frozenset(
+        {FulfilmentState.SHIPPED, FulfilmentState.CANCEL_REQUESTED, FulfilmentState.CANCELLED}
+    ),
     FulfilmentState.SHIPPED: frozenset(),
     # The question may be answered no, and the parcel may leave while we ask.
     FulfilmentState.CANCEL_REQUESTED: frozenset(

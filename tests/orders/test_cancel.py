@@ -12,15 +12,18 @@ from orders.cancel import (
     LineCancel,
     cancel_lines,
     cancel_orders,
+    claim_cancel_questions,
     drop_fulfilments,
     record_cancel_answers,
 )
+from orders.draft import ChannelState
 from orders.models import FulfilmentOrder, SalesOrder
+from orders.models.review import HoldKind
 from orders.release import ReleaseAnswer, record_release_answers
 from orders.source import source_orders
 from orders.states import FulfilmentState, Stage
 from tests.factories.inventory import LocationFactory, put_stock
-from tests.factories.orders import NOON, House, line_draft, make_house, order_draft, order_of
+from tests.factories.orders import NOON, House, later, line_draft, make_house, order_draft, order_of
 from tests.factories.path import accept, release, request, ship, source_split, stage
 from tests.factories.products import SkuFactory
 from tests.statements import StatementCounter
@@ -132,6 +135,109 @@ def test_a_warehouse_that_sent_a_part_may_still_stop_the_rest(house: House) -> N
     assert (line.shipped_quantity, line.cancelled_quantity) == (1, 2)
     assert stage(order) == Stage.SHIPPED
     assert promised() == (0, 0)
+
+
+class TestPartShipped:
+    """A part has left, and the last confirmation never comes."""
+
+    @pytest.fixture
+    def order(self, house: House) -> SalesOrder:
+        order = house.order(line_draft(house.sku, 3))
+        ship(release(order), house.sku.code, 1, is_final=False)
+        return order
+
+    @pytest.fixture
+    def fulfilment(self, order: SalesOrder) -> FulfilmentOrder:
+        return FulfilmentOrder.objects.get()
+
+    def test_the_warehouse_is_asked_to_stop_what_is_still_open(
+        self, order: SalesOrder, fulfilment: FulfilmentOrder
+    ) -> None:
+        (result,) = cancel_orders(order_ids=[order.pk], reason="buyer called", **BY)
+        questions = claim_cancel_questions(location_id=fulfilment.location_id, limit=10)
+
+        assert result.outcome == "asked"
+        assert [question.number for question in questions] == [fulfilment.number]
+        assert (stage(order), promised()) == (Stage.RELEASED, (2, 2))
+
+    def test_its_yes_frees_only_what_is_open_and_what_has_left_stays_shipped(
+        self, order: SalesOrder, fulfilment: FulfilmentOrder
+    ) -> None:
+        cancel_orders(order_ids=[order.pk], reason="buyer called", **BY)
+
+        record_cancel_answers(answers=[CancelAnswer(fulfilment.pk, is_cancelled=True)], **BY)
+
+        line = order.lines.get()
+        assert (line.shipped_quantity, line.cancelled_quantity, line.cancel_wanted) == (1, 2, 0)
+        assert (stage(order), state(fulfilment)) == (Stage.SHIPPED, FulfilmentState.CANCELLED)
+        assert promised() == (0, 0)
+        assert StockLevel.objects.get().on_hand == 9
+
+    def test_after_its_no_the_rest_may_still_leave(
+        self, house: House, order: SalesOrder, fulfilment: FulfilmentOrder
+    ) -> None:
+        cancel_orders(order_ids=[order.pk], reason="buyer called", **BY)
+
+        record_cancel_answers(answers=[CancelAnswer(fulfilment.pk, False, "already packed")], **BY)
+        after_the_no = state(fulfilment)
+        told = order.holds.get().kind
+        ship(fulfilment, house.sku.code, 2, key="K2")
+
+        assert (after_the_no, told) == (FulfilmentState.PART_SHIPPED, HoldKind.CANCEL_REFUSED)
+        assert (stage(order), state(fulfilment)) == (Stage.SHIPPED, FulfilmentState.SHIPPED)
+
+    def test_another_part_that_leaves_while_we_ask_does_not_take_the_question_back(
+        self, house: House, order: SalesOrder, fulfilment: FulfilmentOrder
+    ) -> None:
+        cancel_orders(order_ids=[order.pk], reason="buyer called", **BY)
+
+        ship(fulfilment, house.sku.code, 1, key="K2", is_final=False)
+        questions = claim_cancel_questions(location_id=fulfilment.location_id, limit=10)
+        record_cancel_answers(answers=[CancelAnswer(fulfilment.pk, is_cancelled=True)], **BY)
+
+        line = order.lines.get()
+        assert [question.number for question in questions] == [fulfilment.number]
+        assert (line.shipped_quantity, line.cancelled_quantity) == (2, 1)
+        assert stage(order) == Stage.SHIPPED
+
+    def test_an_order_that_its_platform_closes_is_asked_to_be_stopped(self, house: House) -> None:
+        draft = order_draft(line_draft(house.sku, 3))
+        (captured,) = house.take(draft)
+        fulfilment = release(order_of(captured))
+        ship(fulfilment, house.sku.code, 1, is_final=False)
+
+        house.take(later(draft, state=ChannelState.CLOSED))
+
+        assert state(fulfilment) == FulfilmentState.CANCEL_REQUESTED
+        assert order_of(captured).lines.get().cancel_wanted == 2
+
+    def test_a_warehouse_that_has_sent_its_part_of_the_line_is_not_asked_to_stop_other_lines(
+        self, house: House
+    ) -> None:
+        put_stock(LocationFactory.create(group=house.location.group), house.sku, 5)
+        put_stock(house.location, other := SkuFactory.create(), 5)
+        (captured,) = house.take(order_draft(line_draft(house.sku, 12), line_draft(other, 1)))
+        order = order_of(captured)
+        first, second = source_split(order)
+        accept(first)
+        accept(second)
+        ship(first, house.sku.code, 10, is_final=False)
+
+        cancel_lines(cancels=[LineCancel(order.lines.get(sku=house.sku).pk)], reason="refunded", **BY)
+
+        assert state(first) == FulfilmentState.PART_SHIPPED
+        assert state(second) == FulfilmentState.CANCEL_REQUESTED
+
+    def test_a_part_that_leaves_before_the_answer_to_the_request_makes_us_ask(self, house: House) -> None:
+        order = house.order(line_draft(house.sku, 3))
+        (fulfilment,) = source_split(order)
+        request(fulfilment)
+        cancel_orders(order_ids=[order.pk], reason="buyer called", **BY)
+
+        ship(fulfilment, house.sku.code, 1, is_final=False)
+
+        assert state(fulfilment) == FulfilmentState.CANCEL_REQUESTED
+        assert order.lines.get().cancel_wanted == 2
 
 
 def test_of_a_short_line_a_part_can_be_cancelled_and_the_rest_stays_short(house: House) -> None:

@@ -10,10 +10,10 @@ from typing import Any, Literal
 import pytest
 
 from orders.draft import LineDraft, LineRefund, OrderDraft, RefundDraft
-from orders.models import OrderHold, SalesOrder
+from orders.models import FulfilmentOrder, OrderHold, SalesOrder
 from orders.models.review import HoldKind
 from orders.refunds import take_refunds
-from orders.states import Stage
+from orders.states import FulfilmentState, Stage
 from tests.factories.inventory import put_stock
 from tests.factories.orders import NOON, House, later, line_draft, make_house, order_draft, order_of
 from tests.factories.path import release, ship, stage
@@ -76,7 +76,7 @@ def test_an_open_refund_still_holds_after_a_version_of_the_order_that_does_not_k
 
 
 @pytest.mark.parametrize("told_by", ["order", "refund"])
-def test_a_refunded_line_whose_parcel_is_half_on_its_way_is_shown_to_a_person(
+def test_a_refunded_line_whose_parcel_is_half_on_its_way_is_asked_to_be_stopped(
     house: House, told_by: str
 ) -> None:
     put_stock(house.location, other := SkuFactory.create(), 5)
@@ -90,8 +90,9 @@ def test_a_refunded_line_whose_parcel_is_half_on_its_way_is_shown_to_a_person(
     else:
         take_refunds(shop=house.shop, refunds=[refund(draft, refunded, "done")], **BY)
 
-    assert open_holds() == [HoldKind.CANCEL_REFUSED]
-    assert SalesOrder.objects.get().lines.filter(cancelled_quantity=0).count() == 2
+    assert FulfilmentOrder.objects.get().state == FulfilmentState.CANCEL_REQUESTED
+    lines = SalesOrder.objects.get().lines.order_by("id")
+    assert list(lines.values_list("cancel_wanted", "cancelled_quantity")) == [(0, 0), (1, 0)]
 
 
 def test_the_end_of_a_refund_lets_go_of_an_order_that_has_shipped_meanwhile(house: House) -> None:
