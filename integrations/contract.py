@@ -69,6 +69,7 @@ class Capabilities:
     stock_basis: Literal["sellable", "on_hand"]
     stock_batch_max: int
     partial_ship: bool
+    one_parcel_per_line: bool = False  # it keeps one parcel number per order line: later parcels go untold
     refunds: bool = False
     prices: bool = False
     reopens_open_orders: bool = False  # the change feed misses changes: re-read every open order each cycle
@@ -172,7 +173,10 @@ class ChannelAdapter(Protocol):
     def push_prices(self, *, lines: Sequence[PriceLine]) -> list[LineResult]: ...
 
     def push_dispatch(self, *, lines: Sequence[DispatchLine]) -> list[LineResult]:
-        """Idempotent: a parcel that the channel already knows is `ok`."""
+        """Idempotent: a parcel that the channel already knows is `ok`.
+
+        With `one_parcel_per_line` no line comes that the channel has been told of in another parcel.
+        """
         ...
 
 

@@ -72,13 +72,22 @@ def push_stock(*, connection_id: int, at: datetime) -> Run | None:
 
 
 def push_dispatches(*, connection_id: int, at: datetime) -> Run | None:
-    """Report every due parcel of a shop to its channel, line by line; a parcel that it knows already is a yes."""
+    """Report every due parcel of a shop to its channel, line by line; a parcel that it knows already is a yes.
+
+    A channel that keeps one number per line hears of each line once.
+    """
 
     def work(connection: Connection, lease: Lease) -> Run:
         count, stop_at = 0, time.monotonic() + RUN_SECONDS
         with open_channel(connection) as channel:
             while time.monotonic() < stop_at:
-                due = claim_due_notices(shop_id=_shop_id(connection), limit=NOTICE_CLAIM)
+                due = claim_due_notices(
+                    shop_id=_shop_id(connection),
+                    limit=NOTICE_CLAIM,
+                    one_parcel_per_line=capabilities(connection).one_parcel_per_line,
+                    at=timezone.now(),
+                    by=actor("connection", connection.pk),
+                )
                 if not due:
                     break
                 _send_notices(connection, channel, due)

@@ -50,6 +50,7 @@ ADD_SHIPPED_TO_ORDER = """
 """
 # Shops that read their shipments themselves need no notice.
 SILENT_CHANNELS = frozenset({"api", "import", "manual"})
+NOBODY_TO_TELL = sentence("No channel waits for this order's parcels.")
 
 # Nobody was asked for these goods, or nobody may send them any more.
 NOT_SHIPPABLE = frozenset(
@@ -298,6 +299,7 @@ def _announce(parcels: list[Parcel], packed: list[Packed], *, at: datetime, by: 
                     lines=_announced_lines(mine),
                     is_whole_order=_is_whole(order, mine),
                     state=DispatchNotice.State.NOT_NEEDED if is_silent else DispatchNotice.State.DUE,
+                    reason=NOBODY_TO_TELL if is_silent else "",
                 )
             )
     DispatchNotice.objects.bulk_create(notices)

@@ -1,14 +1,15 @@
-"""Tell the channels about parcels, until they have acknowledged each."""
+"""Tell the channels about parcels, until they have acknowledged each that they can keep."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from omni.kernel.sql import fetch_all
+from omni.kernel.sentences import sentence
+from omni.kernel.sql import execute, fetch_all
 from orders.models import DispatchNotice
 from orders.record import Happening, Side, record_happenings
 
@@ -29,6 +30,26 @@ ANSWER = """
         AS a(id, state, detail, moment, sent_at)
     WHERE n.id = a.id AND n.state = 'due' RETURNING n.id, n.order_id, n.state
 """
+# Who tells of each line: the notice that was taken first; else the oldest that is still to be told.
+TELLERS = """
+    SELECT DISTINCT ON (n.order_id, line ->> 0) n.order_id, line ->> 0, n.id, n.state, p.tracking_no
+    FROM orders_dispatchnotice n
+    JOIN orders_parcel p ON p.id = n.parcel_id
+    CROSS JOIN LATERAL jsonb_array_elements(n.lines) AS line
+    WHERE n.order_id = ANY(%s) AND n.state IN ('sent', 'due')
+    ORDER BY n.order_id, line ->> 0, n.state = 'due', n.sent_at, n.id
+"""
+# Not tried yet, so the claim's attempt does not count.
+HOLD_BACK = "UPDATE orders_dispatchnotice SET attempts = attempts - 1, not_before = %s WHERE id = ANY(%s)"
+CLOSE = """
+    UPDATE orders_dispatchnotice n
+    SET state = 'not_needed', reason = c.reason, attempts = n.attempts - 1, last_error = ''
+    FROM unnest(%s::bigint[], %s::text[]) AS c(id, reason) WHERE n.id = c.id
+"""
+HELD_BACK = timedelta(seconds=5)
+ONE_PARCEL_PER_LINE = sentence(
+    "The channel keeps one parcel number per line, and all lines of this parcel have theirs already: %(numbers)s."
+)
 BACKOFF_SECONDS = (2, 5, 15, 60, 300, 600)
 
 
@@ -54,12 +75,28 @@ class NoticeAnswer:
     retry_seconds: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """The notice by which a channel hears, or has heard, of a line."""
+
+    notice_id: int
+    state: str
+    tracking_no: str
+
+
 @transaction.atomic
-def claim_due_notices(*, shop_id: int, limit: int) -> list[DueNotice]:
-    """Claim notices that a shop's channel must hear now, oldest first."""
+def claim_due_notices(
+    *, shop_id: int, limit: int, at: datetime, by: str, one_parcel_per_line: bool = False
+) -> list[DueNotice]:
+    """Claim notices that a shop's channel must hear now, oldest first.
+
+    With `one_parcel_per_line` the channel is told of each line once, in the first parcel that holds some of it:
+    a notice comes without the lines that have a number already, one of which nothing is left is closed as not needed,
+    and one whose lines another notice may still tell of waits for that one.
+    """
     idents = [row[0] for row in fetch_all(CLAIM, [shop_id, limit])]
     rows = DispatchNotice.objects.filter(pk__in=idents).select_related("order", "parcel").order_by("pk")
-    return [
+    due = [
         DueNotice(
             row.pk,
             row.order_id,
@@ -71,6 +108,51 @@ def claim_due_notices(*, shop_id: int, limit: int) -> list[DueNotice]:
         )
         for row in rows
     ]
+    return _leave_out_told_lines(due, at=at, by=by) if one_parcel_per_line and due else due
+
+
+def _leave_out_told_lines(due: Sequence[DueNotice], *, at: datetime, by: str) -> list[DueNotice]:
+    tellers = _find_tellers(due)
+    to_tell: list[DueNotice] = []
+    waiting: list[int] = []
+    closed: dict[int, DueNotice] = {}
+    reasons: dict[int, str] = {}
+    for notice in due:
+        of_lines = {outer: tellers[notice.order_id, outer] for outer, _units in notice.lines}
+        others = [teller for teller in of_lines.values() if teller.notice_id != notice.notice_id]
+        own = [line for line in notice.lines if of_lines[line[0]].notice_id == notice.notice_id]
+        if any(teller.state == DispatchNotice.State.DUE for teller in others):
+            waiting.append(notice.notice_id)
+        elif own:
+            is_whole = notice.is_whole_order and not others
+            to_tell.append(replace(notice, lines=own, is_whole_order=is_whole))
+        else:
+            closed[notice.notice_id] = notice
+            numbers = ", ".join(sorted({teller.tracking_no for teller in others}))
+            reasons[notice.notice_id] = ONE_PARCEL_PER_LINE % {"numbers": numbers}
+    if waiting:
+        execute(HOLD_BACK, [at + HELD_BACK, waiting])
+    if closed:
+        execute(CLOSE, [list(reasons), list(reasons.values())])
+    record_happenings(
+        happenings=[
+            Happening(
+                notice.order_id,
+                "dispatch.not_needed",
+                {"tracking": notice.tracking_no, "reason": reasons[ident]},
+            )
+            for ident, notice in closed.items()
+        ],
+        at=at,
+        by=by,
+    )
+    return to_tell
+
+
+def _find_tellers(due: Sequence[DueNotice]) -> Mapping[tuple[int, str], Teller]:
+    """By (order id, outer line id)."""
+    rows = fetch_all(TELLERS, [sorted({notice.order_id for notice in due})])
+    return {(order_id, outer): Teller(*teller) for order_id, outer, *teller in rows}
 
 
 @transaction.atomic

@@ -56,6 +56,7 @@ SENTENCES: Mapping[str, Promise] = {
     "lines.cancelled": gettext_lazy("%(units)s units cancelled, %(freed)s given back to stock: %(reason)s"),
     "dispatch.sent": gettext_lazy("The channel knows of the parcel. %(detail)s"),
     "dispatch.failed": gettext_lazy("The channel did not take the dispatch notice: %(detail)s"),
+    "dispatch.not_needed": gettext_lazy("The channel is not told of parcel %(tracking)s: %(reason)s"),
     "dispatch.retried": gettext_lazy("The dispatch notice is sent again."),
     "note": gettext_lazy("Remark: %(note)s"),
 }

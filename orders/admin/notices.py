@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.admin_base import RowResult, column, safe_next
 from omni.kernel.display import age_text
+from orders.admin.order import clip
 from orders.admin.queues import NOTICE_QUEUES
 from orders.dispatch import retry_notices
 from orders.models import DispatchNotice
@@ -38,6 +39,7 @@ class DispatchNoticeAdmin(ScopedAdmin):
         "show_shop",
         "show_parcel",
         "show_state",
+        "show_why",
         "attempts",
         "created_at",
         "sent_at",
@@ -85,6 +87,10 @@ class DispatchNoticeAdmin(ScopedAdmin):
     )
     def show_state(self, notice: DispatchNotice) -> tuple[str, str]:
         return notice.state, notice.get_state_display()
+
+    @column(description=_("why"))
+    def show_why(self, notice: DispatchNotice) -> str:
+        return clip(notice.reason_said or notice.last_error, 90)
 
     @column(description=_("waiting for"))
     def show_waiting(self, notice: DispatchNotice) -> str:

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from omni.kernel.sentences import read_sentence
 from orders.models.fulfilment import Parcel
 from orders.models.sales import SalesOrder
 from products.models import Shop
@@ -15,7 +16,7 @@ class DispatchNotice(models.Model):
     """Tell the channel that (a part of) an order left in a parcel. One row per order and parcel; sent until
     acknowledged.
 
-    `lines`: [[outer line id, quantity], …].
+    `lines`: [[outer line id, quantity], …]. `reason`: why it is not needed, a stored sentence.
     """
 
     class State(models.TextChoices):
@@ -37,6 +38,7 @@ class DispatchNotice(models.Model):
     attempts = models.PositiveSmallIntegerField(_("attempts"), db_default=0)
     not_before = models.DateTimeField(_("not before"), db_default=Now())
     last_error = models.TextField(_("last error"), db_default="")
+    reason = models.TextField(_("reason"), db_default="")
     created_at = models.DateTimeField(_("created at"), db_default=Now())
     sent_at = models.DateTimeField(_("acknowledged at"), null=True)
 
@@ -55,3 +57,8 @@ class DispatchNotice(models.Model):
 
     def __str__(self) -> str:
         return f"{self.order_id} {self.parcel_id}"
+
+    @property
+    def reason_said(self) -> str:
+        """Why the channel need not hear of it, in the reader's language."""
+        return read_sentence(self.reason)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from orders.confirm import ConfirmedParcel, confirm_shipment
 from orders.models import FulfilmentOrder, SalesOrder
 from orders.release import ReleaseAnswer, claim_planned, record_release_answers
@@ -59,10 +61,17 @@ def ship(
     fulfilment: FulfilmentOrder, sku_code: str, units: int, key: str = "K1", is_final: bool = True
 ) -> bool:
     """The warehouse says that so many units left in one parcel."""
+    return ship_parcel(fulfilment, [(sku_code, units)], key, is_final)
+
+
+def ship_parcel(
+    fulfilment: FulfilmentOrder, items: Sequence[tuple[str, int]], key: str, is_final: bool = True
+) -> bool:
+    """The warehouse says that one parcel with these (SKU code, units) left, under the number `SF<key>`."""
     return confirm_shipment(
         number=fulfilment.number,
         event_key=key,
-        parcels=[ConfirmedParcel("SF", f"SF{key}", [(sku_code, units)])],
+        parcels=[ConfirmedParcel("SF", f"SF{key}", items)],
         is_final=is_final,
         shipped_at=NOON,
         at=NOON,

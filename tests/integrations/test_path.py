@@ -188,6 +188,29 @@ def test_orders_come_in_and_parcels_and_numbers_go_out(world: World) -> None:
     nothing_has_drifted()
 
 
+@pytest.mark.capability("O18", "O22")
+@pytest.mark.django_db(transaction=True)
+def test_a_line_that_leaves_in_two_parcels_is_told_once_and_fails_nowhere(world: World) -> None:
+    world.act(world.qimen, "faults", {"partial_confirms": 1})
+    world.turn_until(lambda: all_shown(world), seconds=30)
+    lines = [{"outer_sku_id": "LM-018-02", "num": 2}]
+    placed = world.act(world.top, "orders", {"count": 3, "lines": lines})["tids"]
+
+    world.turn_until(
+        lambda: (
+            SalesOrder.objects.filter(stage__in=OVER).count() == len(placed)
+            and not DispatchNotice.objects.filter(state="due").exists()
+        ),
+        seconds=40,
+    )
+
+    truth = world.act(world.top, "truth")
+    assert (truth["lines_sent"], truth["lines_sent_twice"]) == (len(placed), 0)
+    states = Counter(DispatchNotice.objects.values_list("state", flat=True))
+    assert states == {"sent": len(placed), "not_needed": len(placed)}
+    nothing_has_drifted()
+
+
 def test_the_demo_command_runs_where_it_may(tmp_path: Path, settings: Any, db: None) -> None:
     settings.OMNI_HOME = tmp_path
 

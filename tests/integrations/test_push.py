@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from integrations import registry
 from integrations.contract import ChannelUnavailable, LineResult
@@ -16,12 +17,15 @@ from integrations.push import push_dispatches, push_stock
 from inventory.models import PublishedStock
 from inventory.publish import plan_published_stock
 from orders.capture import capture_orders
+from orders.dispatch import retry_notices
 from orders.models import DispatchNotice, FulfilmentOrder, Parcel, SalesOrder, Shipment
+from orders.timeline import order_timeline
 from products.models import Listing, Sku
 from tests.factories.integrations import make_channel
 from tests.factories.inventory import put_stock
 from tests.factories.orders import House, line_draft, make_house, order_draft
 from tests.factories.outside import AWAY, EXPIRED, LOST, Market
+from tests.factories.path import release, ship_parcel
 from tests.factories.products import ListingFactory, SkuFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.capability("V9")]
@@ -322,3 +326,138 @@ def test_a_report_whose_answer_got_lost_is_made_again(
 
     notice.refresh_from_db()
     assert notice.state == DispatchNotice.State.SENT
+
+
+# --- parcels of a channel that keeps one number per line ----------------------------------------------------
+
+State = DispatchNotice.State
+
+
+@pytest.fixture
+def one_number(market: Market) -> None:
+    market.capabilities = replace(market.capabilities, one_parcel_per_line=True)
+
+
+@pytest.fixture
+def split(channel: Connection, house: House) -> FulfilmentOrder:
+    """Two units of one SKU and two of another, which the warehouse sends in several parcels."""
+    other = another_sku(house, 10)
+    return release(house.order(line_draft(house.sku, 2), line_draft(other, 2)))
+
+
+def leave(split: FulfilmentOrder, *places: int, key: str) -> DispatchNotice:
+    """A parcel with one unit of each of these lines leaves. Returns its notice."""
+    lines = list(split.lines.select_related("sku").order_by("order_line_id"))
+    ship_parcel(split, [(lines[place].sku.code, 1) for place in places], key=key, is_final=False)
+    return DispatchNotice.objects.get(parcel__tracking_no=f"SF{key}")
+
+
+def outer_lines(split: FulfilmentOrder) -> list[str]:
+    lines = split.lines.select_related("order_line").order_by("order_line_id")
+    return [line.order_line.outer_line_id for line in lines]
+
+
+def told(market: Market) -> list[tuple[str, list[str]]]:
+    """(tracking number, lines) of every parcel that the channel took."""
+    return [(parcel.tracking_no, list(parcel.outer_line_ids)) for parcel in market.parcels]
+
+
+def make_due() -> None:
+    DispatchNotice.objects.update(not_before=timezone.now() - timedelta(seconds=1))
+
+
+def test_a_second_parcel_of_a_line_is_not_needed_where_the_channel_keeps_one_number_per_line(
+    channel: Connection, market: Market, split: FulfilmentOrder, one_number: None
+) -> None:
+    first, second = leave(split, 0, key="K1"), leave(split, 0, key="K2")
+
+    report(channel)
+    make_due()
+    report(channel)
+
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.state, second.state) == (State.SENT, State.NOT_NEEDED)
+    assert told(market) == [("SFK1", outer_lines(split)[:1])]
+    with translation.override("en"):
+        reason = second.reason_said
+        (moment,) = [each for each in order_timeline(second.order) if each.kind == "dispatch.not_needed"]
+    assert "one parcel number per line" in reason
+    assert "SFK1" in reason
+    assert second.last_error == ""
+    assert "SFK2" in moment.text
+    assert reason in moment.text
+
+
+def test_of_a_parcel_the_channel_hears_the_lines_that_have_no_number_yet(
+    channel: Connection, market: Market, split: FulfilmentOrder, one_number: None
+) -> None:
+    leave(split, 0, key="K1")
+    report(channel)
+    second = leave(split, 0, 1, key="K2")
+    report(channel)
+    third = leave(split, 1, key="K3")
+    report(channel)
+
+    second.refresh_from_db()
+    third.refresh_from_db()
+    assert (second.state, third.state) == (State.SENT, State.NOT_NEEDED)
+    line, other = outer_lines(split)
+    assert told(market) == [("SFK1", [line]), ("SFK2", [other])]
+
+
+def test_a_later_parcel_waits_until_it_is_known_whether_the_line_has_a_number(
+    channel: Connection, market: Market, split: FulfilmentOrder, one_number: None
+) -> None:
+    first = leave(split, 0, key="K1")
+    market.fails["push_dispatch"] = LOST
+    report(channel)
+    market.parcels.clear()
+    market.fails.clear()
+    second = leave(split, 0, key="K2")
+    Connection.objects.update(not_before=timezone.now() - timedelta(seconds=1))
+
+    report(channel)
+
+    second.refresh_from_db()
+    assert (second.state, second.attempts, told(market)) == (State.DUE, 0, [])
+    make_due()
+    report(channel)
+    make_due()
+    report(channel)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.state, second.state) == (State.SENT, State.NOT_NEEDED)
+    assert told(market) == [("SFK1", outer_lines(split)[:1])]
+
+
+def test_when_the_first_parcel_was_refused_the_next_one_gives_the_line_its_number(
+    channel: Connection, market: Market, split: FulfilmentOrder, one_number: None
+) -> None:
+    first = leave(split, 0, key="K1")
+    market.refused[first.order.outer_id] = LineResult(0, False, "P03", "unknown carrier", is_final=True)
+    report(channel)
+    market.refused.clear()
+    second = leave(split, 0, key="K2")
+
+    report(channel)
+    retry_notices(notice_ids=[first.pk], at=timezone.now() - timedelta(seconds=1), by="user:1")
+    report(channel)
+
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (second.state, told(market)) == (State.SENT, [("SFK2", outer_lines(split)[:1])])
+    assert (first.state, first.last_error) == (State.NOT_NEEDED, "")
+    assert "SFK2" in first.reason_said
+
+
+def test_a_channel_that_takes_several_numbers_hears_of_every_parcel(
+    channel: Connection, market: Market, split: FulfilmentOrder
+) -> None:
+    leave(split, 0, key="K1")
+    leave(split, 0, key="K2")
+
+    report(channel)
+
+    assert [tracking_no for tracking_no, _lines in told(market)] == ["SFK1", "SFK2"]
+    assert set(DispatchNotice.objects.values_list("state", flat=True)) == {State.SENT}

@@ -746,6 +746,8 @@ def test_a_line_that_left_under_another_number_is_refused_for_good(top: Stub, ad
     assert result.is_final
     assert result.code.startswith("isv.")
     assert parcels.numbers["4001"]["4002"] == "SF1"
+    # so the house must not ask for it
+    assert adapter.capabilities.one_parcel_per_line
 
 
 def test_a_500_after_the_parcel_was_booked_is_found_out_by_reading_back(

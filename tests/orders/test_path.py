@@ -54,7 +54,7 @@ def test_a_clean_order_goes_from_capture_to_parcel_and_its_channel_is_told(house
     fulfilment = release(order)
 
     ship(fulfilment, house.sku.code, 3)
-    (notice,) = claim_due_notices(shop_id=house.shop.pk, limit=10)
+    (notice,) = claim_due_notices(shop_id=house.shop.pk, limit=10, **BY)
     record_notice_answers(answers=[NoticeAnswer(notice.notice_id, ok=True)], **BY)
 
     assert stage(order) == Stage.SHIPPED
@@ -379,7 +379,7 @@ class TestShipment:
 
     def test_a_failed_notice_waits_for_a_person_and_can_be_sent_again(self, house: House) -> None:
         ship(release(house.order()), house.sku.code, 1)
-        (notice,) = claim_due_notices(shop_id=house.shop.pk, limit=10)
+        (notice,) = claim_due_notices(shop_id=house.shop.pk, limit=10, **BY)
 
         record_notice_answers(
             answers=[NoticeAnswer(notice.notice_id, False, "no such trade", is_final=True)], **BY
@@ -388,7 +388,7 @@ class TestShipment:
         retry_notices(notice_ids=[notice.notice_id], **BY)
 
         assert failed == DispatchNotice.State.FAILED
-        assert len(claim_due_notices(shop_id=house.shop.pk, limit=10)) == 1
+        assert len(claim_due_notices(shop_id=house.shop.pk, limit=10, **BY)) == 1
 
 
 @pytest.mark.capability("O10")

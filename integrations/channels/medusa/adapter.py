@@ -62,6 +62,8 @@ class MedusaAdapter:
         stock_basis="on_hand",
         stock_batch_max=200,
         partial_ship=True,
+        # Each parcel is a fulfilment of its own, with its own units of a line.
+        one_parcel_per_line=False,
         prices=True,
         # `updated_at` stands still when the money comes in.
         reopens_open_orders=True,

@@ -67,6 +67,7 @@ class TopAdapter:
         stock_basis="sellable",
         stock_batch_max=STOCK_BATCH,
         partial_ship=True,
+        one_parcel_per_line=True,
         refunds=True,
         prices=True,
         receiver="masked",
@@ -294,8 +295,8 @@ class TopAdapter:
         """Tell which trade, or which of its lines, left in which parcel (`taobao.logistics.offline.send`).
 
         TOP does not know a parcel that was told twice: after a refusal or a lost answer the trade is read
-        back, and lines that carry our number are `ok`. TOP knows one number per trade line: a second parcel
-        of the same line is refused.
+        back, and lines that carry our number are `ok`. TOP keeps one number per trade line
+        (`one_parcel_per_line`): a second one, which somebody else must have told before us, is refused.
         """
         by_order: dict[str, list[tuple[int, DispatchLine]]] = {}
         for place, line in enumerate(lines):
