@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from omni.devstack.home import PROJECT
 from omni.devstack.processes import Program
 from omni.devstack.supervisor import Supervisor
@@ -145,3 +147,23 @@ def test_kill_9_of_the_supervisor_leaves_no_program_behind() -> None:
     process.communicate()
 
     eventually(lambda: not any(is_alive(pid) for pid in programs))
+
+
+def test_what_worked_for_a_while_is_back_at_once_and_what_dies_young_waits_longer_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = Supervisor([Program("a", SLEEP, 1)], environ=os.environ, locks=[], say=print).children[0]
+    clock = [1000.0]
+    monkeypatch.setattr("omni.devstack.supervisor.time.monotonic", lambda: clock[0])
+    pauses = []
+    for lived in (1, 2, 3, 15, 12, 2):
+        child.start()
+        assert child.process is not None
+        child.process.kill()
+        child.process.wait()
+        clock[0] += lived
+        child.watch(lambda _text: None)
+        assert child.restart_at is not None
+        pauses.append(child.restart_at - clock[0])
+
+    assert pauses == [1, 2, 4, 1, 1, 2]

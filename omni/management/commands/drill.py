@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--orders", type=int, default=10_000)
         parser.add_argument("--seed", type=int, default=7)
         parser.add_argument(
-            "--kill-seconds", type=float, default=6, help="Seconds between two kills; 0: none."
+            "--kill-seconds", type=float, default=12, help="Seconds between two kills; 0: none."
         )
         parser.add_argument("--settle-seconds-max", type=float, default=900)
         parser.add_argument("--json", action="store_true", help="Print the report as JSON and nothing else.")
