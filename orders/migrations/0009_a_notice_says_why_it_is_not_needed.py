@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orders', '0007_a_parcel_is_a_fact'),
+        ('orders', '0008_what_is_partly_sent_can_be_stopped'),
     ]
 
     operations = [
