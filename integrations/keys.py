@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
@@ -31,6 +32,7 @@ SCOPES = frozenset(
 )
 ALPHABET = string.ascii_letters + string.digits
 PREFIX_LENGTH = 10
+PREFIX = re.compile(rf"[A-Za-z0-9]{{{PREFIX_LENGTH}}}", re.ASCII)
 SECRET_LENGTH = 40  # 238 bits: a slow hash would protect nothing
 USED_EVERY = timedelta(minutes=1)
 
@@ -39,6 +41,18 @@ class UnknownScope(BadInput):
     """A scope was named that no endpoint asks for."""
 
     code = "unknown_scope"
+
+
+class AlreadyIssued(BadInput):
+    """A key with this prefix was issued before; its secret cannot be read again."""
+
+    code = "already_issued"
+
+
+class ExpiresAtOnce(BadInput):
+    """The key would be expired before anybody could use it."""
+
+    code = "expires_at_once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +75,46 @@ def issue_key(
     by: str,
     shop_ids: Sequence[int] = (),
     expires_at: datetime | None = None,
+    prefix: str = "",
 ) -> IssuedKey:
     """Make a key with these scopes, for these shops (none: for every shop). Every call makes a new one.
 
-    Raises UnknownScope.
+    `prefix`: a `new_prefix()` made beforehand, so that a form sent twice issues one key.
+
+    Raises UnknownScope, ExpiresAtOnce, AlreadyIssued.
     """
     if unknown := sorted(set(scopes) - SCOPES):
         raise UnknownScope(
             _("There is no scope %(scopes)s.") % {"scopes": ", ".join(unknown)},
             fields={"scopes": [_("Known scopes: %(scopes)s.") % {"scopes": ", ".join(sorted(SCOPES))}]},
         )
-    prefix, secret = _random_text(PREFIX_LENGTH), _random_text(SECRET_LENGTH)
-    key = ApiKey.objects.create(
-        name=name,
-        prefix=prefix,
-        secret_hash=hash_secret(secret),
-        scopes=sorted(set(scopes)),
-        expires_at=expires_at,
-        created_by=by,
-        created_at=at,
-    )
+    if expires_at is not None and expires_at <= at:
+        raise ExpiresAtOnce(_("A key cannot expire in the past."), fields={"expires_at": [_("in the past")]})
+    if prefix and not PREFIX.fullmatch(prefix):
+        raise BadInput(_("A prefix is ten letters and digits."), fields={"prefix": [_("not a prefix")]})
+    prefix, secret = prefix or new_prefix(), _random_text(SECRET_LENGTH)
+    try:
+        with transaction.atomic():
+            key = ApiKey.objects.create(
+                name=name,
+                prefix=prefix,
+                secret_hash=hash_secret(secret),
+                scopes=sorted(set(scopes)),
+                expires_at=expires_at,
+                created_by=by,
+                created_at=at,
+            )
+    except IntegrityError:
+        raise AlreadyIssued(
+            _("This key was issued already; it was shown then and cannot be read again.")
+        ) from None
     key.shops.set(shop_ids)
-    record_act(by=by, action="api_key.issued", subject=key, detail={"scopes": key.scopes})
+    detail = {
+        "scopes": key.scopes,
+        "shops": sorted(shop_ids),
+        "expires_at": expires_at.isoformat() if expires_at else None,
+    }
+    record_act(by=by, action="api_key.issued", subject=key, detail=detail)
     return IssuedKey(key_id=key.pk, text=f"omk_{prefix}_{secret}")
 
 
@@ -96,6 +128,11 @@ def revoke_key(*, key_id: int, at: datetime, by: str, reason: str = "") -> bool:
     key.save(update_fields=["revoked_at"])
     record_act(by=by, action="api_key.revoked", subject=key, reason=reason)
     return True
+
+
+def new_prefix() -> str:
+    """A prefix that no key has yet."""
+    return _random_text(PREFIX_LENGTH)
 
 
 def note_use(*, key: ApiKey, at: datetime) -> None:

@@ -123,6 +123,16 @@ def safe_next(request: HttpRequest, otherwise: str) -> str:
     return wanted if wanted and is_ours else otherwise
 
 
+def show_faults(form: forms.Form, refusal: DomainError) -> None:
+    """Put an operation's refusal where the person will mend it: at the field that is at fault, else above all."""
+    visible = {field.name for field in form.visible_fields()}
+    faults = {name: texts for name, texts in refusal.fields.items() if name in visible}
+    for name, texts in faults.items():
+        form.add_error(name, texts)
+    if not faults:
+        form.add_error(None, refusal.detail)
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """A list of rows that wait for somebody: a condition that a partial index answers, with its own columns.

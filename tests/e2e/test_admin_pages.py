@@ -11,8 +11,10 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from playwright.sync_api import Browser
 
+from integrations.models import ApiKey
 from orders.models import OrderHold, ParkedOrder, SalesOrder
 from orders.states import Stage
+from products.admin.scoped import ScopedAdmin
 from tests.e2e.conftest import Visitor
 from tests.omni.rows import World, make_world
 
@@ -29,6 +31,8 @@ def pages(world: World) -> Iterator[str]:
         yield reverse(f"{name}_changelist")
         for code in page.queues:  # type: ignore[attr-defined]
             yield reverse(f"{name}_queue", args=[code])
+        if isinstance(page, ScopedAdmin) and (page.is_editable or model is ApiKey):
+            yield reverse(f"{name}_add")
         row = model._default_manager.first()
         if row is not None:
             yield reverse(f"{name}_change", args=[row.pk])
@@ -80,6 +84,43 @@ def test_a_person_resolves_a_hold_approves_and_cancels(
     assert order.stage == Stage.CANCELLED
     assert OrderHold.objects.get(order=order).note == "looked at it"
     assert "the buyer asked" in page.inner_text(".omni-timeline")
+    visitor.close()
+    assert visitor.faults == [], "\n".join(visitor.faults)
+
+
+@pytest.mark.parametrize(("width", "height"), SCREENS)
+def test_a_key_is_issued_copied_and_revoked(
+    live_server: Any, browser: Browser, admin_user: User, width: int, height: int
+) -> None:
+    visitor = Visitor(browser, live_server.url, width=width, height=height, language="en")
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor.sign_in("boss", "let me in")
+    page = visitor.page
+
+    visitor.visit(reverse("admin:integrations_apikey_add"))
+    page.fill("input[name=name]", "The shop's till")
+    page.check("input[value='orders:read']")
+    page.click("form.omni-form button")
+    page.wait_for_selector("#key-text")
+    visitor.check_access()
+    page.click("[data-copy=key-text]")
+    page.wait_for_selector("[data-copy=key-text]:has-text('Copied')")
+
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.inner_text("#key-text")
+    answer = visitor.context.request.get(
+        f"{live_server.url}{reverse('order-list')}", headers={"Authorization": f"Bearer {copied}"}
+    )
+    assert answer.status == 200
+    key = ApiKey.objects.get()
+    visitor.visit(reverse("admin:integrations_apikey_change", args=[key.pk]))
+    page.click("summary:has-text('Revoke')")
+    visitor.check_access()
+    page.fill("details[open] input[name=reason]", "the till is gone")
+    page.click("details[open] button")
+    page.wait_for_load_state("load")
+    key.refresh_from_db()
+    assert key.revoked_at is not None
     visitor.close()
     assert visitor.faults == [], "\n".join(visitor.faults)
 

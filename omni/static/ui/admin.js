@@ -27,3 +27,21 @@ addEventListener("load", () => {
     new MutationObserver(() => nameFields(form)).observe(form, { childList: true, subtree: true });
   }
 });
+
+// A button that copies the text of the element that it names. Where the browser gives no clipboard (a page that
+// came without TLS) the text is selected instead, for the person to copy.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("[data-copy]");
+  const source = button && document.getElementById(button.dataset.copy);
+  if (!source) return;
+  getSelection().selectAllChildren(source);
+  try {
+    await navigator.clipboard.writeText(source.textContent.trim());
+  } catch {
+    if (!document.execCommand("copy")) return;
+  }
+  const label = button.textContent;
+  button.textContent = button.dataset.copied;
+  button.setAttribute("aria-live", "polite");
+  setTimeout(() => (button.textContent = label), 2000);
+});
