@@ -18,13 +18,14 @@ from omni.kernel.events import record_events
 from omni.kernel.sentences import sentence
 from omni.kernel.sql import execute, fetch_all
 from orders.advance import advance_fulfilments, advance_orders
-from orders.events import CancellationsAsked, OrdersCancelled
-from orders.hold import NewHold, place_holds, resolve_holds
+from orders.events import CancellationsAsked
+from orders.finish import finish_orders
+from orders.hold import NewHold, place_holds
 from orders.lock import lock_promises
 from orders.models import FulfilmentLine, SalesOrder, SalesOrderLine
 from orders.models.review import HoldKind
 from orders.record import Happening, Side, record_happenings
-from orders.states import FulfilmentState, Stage
+from orders.states import OVER, FulfilmentState, Stage
 
 LOCK_ORDERS = "SELECT id FROM orders_salesorder WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 CANCEL_UNITS = """
@@ -112,8 +113,7 @@ def cancel_orders(*, order_ids: Sequence[int], reason: str, at: datetime, by: st
     orders = {
         order.pk: order for order in SalesOrder.objects.filter(pk__in=order_ids).prefetch_related("lines")
     }
-    over = {Stage.CANCELLED, Stage.SHIPPED, Stage.COMPLETED}
-    possible = [order for order in orders.values() if order.stage not in over]
+    possible = [order for order in orders.values() if order.stage not in OVER]
     results = {
         result.order_id: result
         for result in cancel_lines(
@@ -129,7 +129,7 @@ def cancel_orders(*, order_ids: Sequence[int], reason: str, at: datetime, by: st
             results[ident] = CancelResult(ident, "refused", _("There is no such order."))
         elif order.stage == Stage.CANCELLED:
             results[ident] = CancelResult(ident, "cancelled", _("It is cancelled already."))
-        elif order.stage in over:
+        elif order.stage in OVER:
             results[ident] = CancelResult(ident, "refused", _("It has been shipped: use a return."))
         elif ident not in results:
             results[ident] = CancelResult(ident, "refused", _("Nothing of it is open any more."))
@@ -269,7 +269,7 @@ def _cancel_now(
         )
     record_happenings(happenings=happenings, at=at, by=by)
     _publish_again([lines[ident] for ident in units if not freed.get(lines[ident].line_key)])
-    _close_orders(order_ids, at=at, by=by)
+    finish_orders(order_ids=order_ids, at=at, by=by)
 
 
 def _publish_again(never_promised: list[SalesOrderLine]) -> None:
@@ -279,24 +279,6 @@ def _publish_again(never_promised: list[SalesOrderLine]) -> None:
         by_shop.setdefault(line.order.shop_id, set()).add(line.sku_id)
     for shop_id in sorted(by_shop):
         mark_sold(shop_id=shop_id, sku_ids=by_shop[shop_id])
-
-
-def _close_orders(order_ids: list[int], *, at: datetime, by: str) -> None:
-    """An order of which nothing is open is over: cancelled, or shipped if a part of it left."""
-    cancelled: list[int] = []
-    shipped: list[int] = []
-    for order in SalesOrder.objects.filter(pk__in=order_ids).prefetch_related("lines"):
-        rows = list(order.lines.all())
-        if any(_open(line) for line in rows):
-            continue
-        (shipped if any(line.shipped_quantity for line in rows) else cancelled).append(order.pk)
-    resolve_holds(
-        order_ids=cancelled, kinds=list(HoldKind), at=at, by=by, note=sentence("The order is cancelled.")
-    )
-    advance_orders(order_ids=cancelled, to=Stage.CANCELLED, at=at, by=by)
-    advance_orders(order_ids=shipped, to=Stage.SHIPPED, at=at, by=by)
-    if cancelled:
-        record_events(OrdersCancelled(tuple(cancelled)))
 
 
 def _results(lines: dict[int, SalesOrderLine], found: Sorted) -> list[CancelResult]:

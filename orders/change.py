@@ -18,6 +18,7 @@ from orders.cancel import LineCancel, cancel_lines
 from orders.draft import ChannelState, LineRefund, OrderDraft, Receiver
 from orders.events import OrdersCaptured
 from orders.faults import NEEDS_ADDRESS
+from orders.finish import finish_orders
 from orders.hold import NewHold, place_holds, resolve_holds
 from orders.lock import lock_promises
 from orders.models import SalesOrder
@@ -188,11 +189,11 @@ def _plan_address(order: SalesOrder, change: Change, plan: Plan) -> None:
 
 
 def _plan_refunds(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
-    """A refund is a fact of one line: open holds the order, done cancels the line, refused lets go."""
+    """A refund is a fact of one line: open holds the order, done cancels what has not left, refused lets go."""
     lines = {line.outer_line_id: line for line in order.lines.all()}
     for line_draft in draft.lines:
         line = lines.get(line_draft.outer_line_id)
-        if line is not None and line_draft.refund == LineRefund.DONE and line.shipped_quantity == 0:
+        if line is not None and line_draft.refund == LineRefund.DONE:
             plan.cancels.append(LineCancel(line.pk))
     if any(line.refund == LineRefund.OPEN for line in draft.lines):
         plan.holds.append(NewHold(order.pk, HoldKind.REFUND, sentence("The buyer has asked for a refund.")))
@@ -209,8 +210,6 @@ def _plan_outside_shipment(order: SalesOrder, draft: OrderDraft, plan: Plan) -> 
         plan.lines_shipped_outside += [line.pk for line in order.lines.all() if line.outer_line_id in gone]
     elif order.fulfilled_by == "outside":
         plan.shipped_outside.append(order.pk)
-        if draft.state == ChannelState.COMPLETED:
-            plan.completed.append(order.pk)
     elif all(line.shipped_quantity == 0 for line in order.lines.all()):
         reason = sentence("The platform says “%s”, but no parcel of ours has left.") % (
             draft.raw_state or draft.state.value
@@ -302,7 +301,7 @@ def _carry_out(plan: Plan, orders: Collection[SalesOrder], *, at: datetime, by: 
         _take_paid(plan.paid, at=at, by=by)
     cancel_lines(cancels=plan.cancels, reason=sentence("Closed or refunded on the platform"), at=at, by=by)
     if plan.shipped_outside or plan.lines_shipped_outside:
-        _take_outside_shipments(plan, at=at, by=by)
+        _take_outside_shipments(plan, orders, at=at, by=by)
     advance_orders(order_ids=plan.completed, to=Stage.COMPLETED, at=at, by=by, side=Side.CHANNEL)
 
 
@@ -327,7 +326,7 @@ def _take_paid(paid: list[tuple[SalesOrder, OrderDraft]], *, at: datetime, by: s
     record_events(OrdersCaptured(tuple(order.pk for order, _ in paid)))
 
 
-def _take_outside_shipments(plan: Plan, *, at: datetime, by: str) -> None:
+def _take_outside_shipments(plan: Plan, orders: Collection[SalesOrder], *, at: datetime, by: str) -> None:
     """Somebody else fulfils these: their counters follow the platform's word."""
-    moved = advance_orders(order_ids=plan.shipped_outside, to=Stage.SHIPPED, at=at, by=by, side=Side.CHANNEL)
-    execute(SHIPPED_OUTSIDE, [moved, plan.lines_shipped_outside])
+    execute(SHIPPED_OUTSIDE, [plan.shipped_outside, plan.lines_shipped_outside])
+    finish_orders(order_ids=[order.pk for order in orders], at=at, by=by, side=Side.CHANNEL)

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
 from django.utils.translation import gettext as _
 
 from inventory.commit import uncommit_stock
@@ -20,6 +19,7 @@ from omni.kernel.sql import execute
 from orders.advance import advance_fulfilments, advance_orders
 from orders.cancel import resume_cancellations
 from orders.events import OrdersShipped
+from orders.finish import finish_orders
 from orders.lock import lock_promises
 from orders.models import (
     DispatchNotice,
@@ -28,7 +28,6 @@ from orders.models import (
     Parcel,
     ParcelLine,
     SalesOrder,
-    SalesOrderLine,
     Shipment,
 )
 from orders.record import Happening, Side, record_happenings
@@ -257,10 +256,9 @@ def _settle(
         at=at,
         by=by,
     )
-    finished = _finished(order_ids)
-    advance_orders(order_ids=finished, to=Stage.SHIPPED, at=at, by=by, side=Side.WAREHOUSE)
+    finished = finish_orders(order_ids=order_ids, at=at, by=by, side=Side.WAREHOUSE)
     if done and rest:
-        again = sorted({line.order_id for line in rest} - set(finished))
+        again = sorted({line.order_id for line in rest} - finished)
         advance_orders(
             order_ids=again,
             to=Stage.APPROVED,
@@ -268,13 +266,6 @@ def _settle(
             by=by,
             details={ident: {"why": "short pick"} for ident in again},
         )
-
-
-def _finished(order_ids: list[int]) -> list[int]:
-    """Those of which nothing is open any more."""
-    lines = SalesOrderLine.objects.filter(order_id__in=order_ids)
-    is_open = lines.exclude(quantity=F("cancelled_quantity") + F("shipped_quantity"))
-    return sorted(set(order_ids) - set(is_open.values_list("order_id", flat=True)))
 
 
 def _announce(parcels: list[Parcel], packed: list[Packed], *, at: datetime, by: str) -> None:

@@ -67,7 +67,7 @@ def take_refunds(*, shop: Shop, refunds: Sequence[RefundDraft], at: datetime, by
 
 
 def _paid_back(order: SalesOrder, refund: RefundDraft) -> list[LineCancel]:
-    """The unshipped lines that this refund pays back in full: the one that it names, or all if it names none.
+    """The lines that this refund pays back in full: the one that it names, or all if it names none.
 
     A platform names the only line of an order by the number of the order, or not at all.
     """
@@ -76,7 +76,7 @@ def _paid_back(order: SalesOrder, refund: RefundDraft) -> list[LineCancel]:
     concerned = named if named or refund.outer_line_id else lines
     if refund.amount < sum(line.amount for line in concerned):
         return []
-    return [LineCancel(line.pk) for line in concerned if line.shipped_quantity == 0]
+    return [LineCancel(line.pk) for line in concerned]
 
 
 def _columns(rows: list[RefundDraft]) -> list[list[object]]:

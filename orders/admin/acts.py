@@ -19,9 +19,7 @@ from orders.models import SalesOrder, SalesOrderLine
 from orders.models.review import HoldKind
 from orders.review import annotate_orders, approve_orders
 from orders.source import resource_orders
-from orders.states import Stage
-
-OVER = frozenset({Stage.SHIPPED, Stage.COMPLETED, Stage.CANCELLED})
+from orders.states import OVER, Stage
 
 
 class NoteForm(forms.Form):

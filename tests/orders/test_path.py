@@ -548,6 +548,39 @@ def test_a_completed_platform_order_completes_ours(house: House) -> None:
     assert order.open_holds == 0
 
 
+class TestCompletedBeforeTheLastParcel:
+    """A platform may let the buyer confirm while a part of the order has not left."""
+
+    @pytest.fixture
+    def order(self, house: House) -> SalesOrder:
+        draft = order_draft(line_draft(house.sku, 3))
+        (captured,) = house.take(draft)
+        order = order_of(captured)
+        ship(release(order), house.sku.code, 1, is_final=False)
+        house.take(later(draft, state=ChannelState.COMPLETED))
+        return order
+
+    def test_the_order_is_not_over_before_the_rest_has_left(self, order: SalesOrder) -> None:
+        assert stage(order) == Stage.RELEASED
+
+    def test_the_last_parcel_completes_it_because_the_platform_will_not_say_so_again(
+        self, house: House, order: SalesOrder
+    ) -> None:
+        ship(FulfilmentOrder.objects.get(), house.sku.code, 2, key="K2")
+
+        assert stage(order) == Stage.COMPLETED
+        assert kinds(order)[-3:] == ["shipped", "stage.shipped", "stage.completed"]
+
+    def test_a_rest_that_is_stopped_completes_it_as_well(self, order: SalesOrder) -> None:
+        cancel_orders(order_ids=[order.pk], reason="buyer called", **BY)
+
+        record_cancel_answers(
+            answers=[CancelAnswer(FulfilmentOrder.objects.get().pk, is_cancelled=True)], **BY
+        )
+
+        assert stage(order) == Stage.COMPLETED
+
+
 def test_a_platform_that_says_shipped_too_early_raises_a_hold(house: House) -> None:
     draft = order_draft(line_draft(house.sku))
     house.take(draft)

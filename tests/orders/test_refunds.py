@@ -95,6 +95,47 @@ def test_a_refunded_line_whose_parcel_is_half_on_its_way_is_asked_to_be_stopped(
     assert list(lines.values_list("cancel_wanted", "cancelled_quantity")) == [(0, 0), (1, 0)]
 
 
+class TestPartlyShippedLine:
+    """One of three units has left when the platform pays the line back."""
+
+    @pytest.fixture(params=["order", "refund"])
+    def told_by(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    def tell(self, house: House, draft: OrderDraft, told_by: str) -> None:
+        if told_by == "order":
+            house.take(later(draft, lines=[replace(line, refund=LineRefund.DONE) for line in draft.lines]))
+        else:
+            take_refunds(shop=house.shop, refunds=[refund(draft, draft.lines[0], "done")], **BY)
+
+    @pytest.fixture
+    def draft(self, house: House) -> OrderDraft:
+        return order_draft(line_draft(house.sku, 3))
+
+    def test_the_warehouse_is_asked_to_stop_the_rest(
+        self, house: House, draft: OrderDraft, told_by: str
+    ) -> None:
+        (captured,) = house.take(draft)
+        ship(release(order_of(captured)), house.sku.code, 1, is_final=False)
+
+        self.tell(house, draft, told_by)
+
+        assert FulfilmentOrder.objects.get().state == FulfilmentState.CANCEL_REQUESTED
+        assert order_of(captured).lines.get().cancel_wanted == 2
+
+    def test_a_rest_that_no_warehouse_has_is_cancelled_and_what_left_stays_shipped(
+        self, house: House, draft: OrderDraft, told_by: str
+    ) -> None:
+        (captured,) = house.take(draft)
+        ship(release(order_of(captured)), house.sku.code, 1, is_final=True)
+
+        self.tell(house, draft, told_by)
+
+        line = order_of(captured).lines.get()
+        assert (line.shipped_quantity, line.cancelled_quantity) == (1, 2)
+        assert stage(order_of(captured)) == Stage.SHIPPED
+
+
 def test_the_end_of_a_refund_lets_go_of_an_order_that_has_shipped_meanwhile(house: House) -> None:
     line = line_draft(house.sku)
     draft = order_draft(line)
