@@ -82,10 +82,12 @@ WITH_WAREHOUSES = """
     JOIN orders_fulfilmentorder f ON f.id = l.fulfilment_id
     WHERE l.order_id = ANY(%s) AND f.state NOT IN ('cancelled', 'shipped')
 """
+# A location that refused an order is not asked again by itself; a person may allow it (`orders/allow.py`).
 EXCLUDED = """
     SELECT DISTINCT l.order_id, f.location_id FROM orders_fulfilmentline l
     JOIN orders_fulfilmentorder f ON f.id = l.fulfilment_id
     WHERE l.order_id = ANY(%s) AND f.state = 'cancelled' AND f.refusal <> ''
+      AND f.allowed_again_at IS NULL
 """
 # Names of the rules, best first; the page shows them with each candidate's rank.
 RULES = ("units", "serves", "same_province", "priority")
@@ -117,13 +119,16 @@ class Place:
 
 @dataclass(slots=True)
 class Choice:
-    """What was decided for one order. `missing`: units that no location can give."""
+    """What was decided for one order. `missing`: units that no location can give; `left_out`: codes of those that
+    have some, but refused the order.
+    """
 
     order_id: int
     takes: list[tuple[Place, Want, int]] = field(default_factory=list)
     candidates: list[dict[str, Any]] = field(default_factory=list)
     reason: str = ""
     missing: int = 0
+    left_out: list[str] = field(default_factory=list)
 
 
 @transaction.atomic
@@ -182,6 +187,7 @@ def _choose(
     choice = Choice(order_id)
     left = {(want.line_key, want.part): want.quantity for want in wants}
     open_places = [place for place in places if (order_id, place.location_id) not in excluded]
+    choice.left_out = [place.code for place in places if (order_id, place.location_id) in excluded]
     while any(left.values()):
         ranked = [(_rank(place, province, wants, left), place) for place in open_places]
         ranked = sorted(
@@ -289,17 +295,19 @@ def _hold(choices: list[Choice], *, at: datetime, by: str) -> None:
 
     A person must look (locations switched off, refusals).
     """
-    holds = [
-        NewHold(
-            choice.order_id,
-            HoldKind.SOURCING,
-            sentence("No location that may ship has %d of the promised units free.") % choice.missing
-            if choice.missing
-            else sentence("Nothing is promised to it that could be shipped."),
-        )
-        for choice in choices
-    ]
+    holds = [NewHold(choice.order_id, HoldKind.SOURCING, _why_impossible(choice)) for choice in choices]
     place_holds(holds=holds, at=at, by=by)
+
+
+def _why_impossible(choice: Choice) -> str:
+    if not choice.missing:
+        return sentence("Nothing is promised to it that could be shipped.")
+    if not choice.left_out:
+        return sentence("No location that may ship has %d of the promised units free.") % choice.missing
+    return sentence(
+        "No location that may ship has %(units)d of the promised units free."
+        " Left out because they refused it: %(locations)s."
+    ) % {"units": choice.missing, "locations": ", ".join(sorted(choice.left_out))}
 
 
 def _commit(

@@ -45,6 +45,7 @@ SENTENCES: Mapping[str, Promise] = {
     "stage.completed": gettext_lazy("Completed."),
     "stage.cancelled": gettext_lazy("Cancelled."),
     "sourced": gettext_lazy("Sourced to %(locations)s: %(reason)s."),
+    "location.allowed": gettext_lazy("May be chosen again although it refused: %(locations)s. %(note)s"),
     "release.requested": gettext_lazy("%(number)s sent to %(location)s."),
     "release.accepted": gettext_lazy("%(location)s has taken %(number)s."),
     "release.refused": gettext_lazy("%(location)s refused %(number)s: %(detail)s"),

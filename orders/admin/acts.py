@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from inventory.fill import fill_shortages
 from omni.kernel.admin_base import RowResult
+from orders.allow import allow_locations_again
 from orders.cancel import cancel_orders
 from orders.hold import NewHold, place_holds, resolve_holds
 from orders.models import SalesOrder, SalesOrderLine
@@ -102,6 +103,11 @@ def _resource(orders: Sequence[SalesOrder], answers: Answers, at: datetime, by: 
     return _from_refusals(orders, resource_orders(order_ids=_ids(orders), at=at, by=by))
 
 
+def _allow(orders: Sequence[SalesOrder], answers: Answers, at: datetime, by: str) -> list[RowResult]:
+    refusals = allow_locations_again(order_ids=_ids(orders), reason=answers["note"], at=at, by=by)
+    return _from_refusals(orders, refusals)
+
+
 def _fill(orders: Sequence[SalesOrder], answers: Answers, at: datetime, by: str) -> list[RowResult]:
     """Supply is given to the oldest line first, whoever asks: an order that asks may therefore stay short."""
     short = SalesOrderLine.objects.filter(order_id__in=_ids(orders), short_quantity__gt=0)
@@ -150,6 +156,14 @@ ACTS: Mapping[str, Act] = {
             None,
             "alt_route",
             is_possible=lambda order: order.stage in (Stage.APPROVED, Stage.SOURCED),
+        ),
+        Act(
+            "allow",
+            gettext_lazy("Allow refused locations"),
+            _allow,
+            ReasonForm,
+            "lock_open",
+            is_possible=lambda order: order.stage == Stage.APPROVED,
         ),
         Act(
             "hold",

@@ -121,7 +121,9 @@ class SalesOrderAdmin(ScopedAdmin):
     list_filter = (ShopFilter, choice_filter("stage"), TroubleFilter)
     search_fields = ("number__startswith", "outer_id__exact")
     search_help_text = _("The beginning of an order number, or a whole outer order id")
-    actions = [bulk_action(code) for code in ("approve", "resolve", "fill", "resource", "hold", "cancel")]
+    actions = [
+        bulk_action(code) for code in ("approve", "resolve", "fill", "resource", "allow", "hold", "cancel")
+    ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SalesOrder]:
         queryset = super().get_queryset(request)

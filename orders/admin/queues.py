@@ -69,7 +69,7 @@ ORDER_QUEUES = {
             ),
             "front_hand",
             "stage_at",
-            ("resolve", "cancel"),
+            ("resolve", "allow", "cancel"),
             (ShopFilter, HoldKindFilter, AgeFilter),
         ),
         Queue(
@@ -103,7 +103,7 @@ ORDER_QUEUES = {
             ("number", "show_shop", "show_total", "receiver_mask", "show_trouble", "show_waiting"),
             "alt_route",
             "stage_at",
-            ("resource", "hold", "cancel"),
+            ("resource", "allow", "hold", "cancel"),
             (ShopFilter, TroubleFilter, AgeFilter),
         ),
         Queue(

@@ -40,9 +40,10 @@ class SourcingDecision(models.Model):
     )
 )
 class FulfilmentOrder(models.Model):
-    """A request to one location to send lines, perhaps of several sales orders. `warehouse_id`.
+    """A request to one location to send lines, perhaps of several sales orders.
 
-    The WMS's own id of it.
+    `warehouse_outer_id`: the WMS's own id of it. A location whose `refusal` was not allowed again is not chosen for
+    the same order a second time.
     """
 
     number = models.CharField(_("number"), max_length=24, unique=True)
@@ -54,6 +55,7 @@ class FulfilmentOrder(models.Model):
     )
     warehouse_outer_id = models.CharField(_("number at the warehouse"), max_length=80, db_default="")
     refusal = models.TextField(_("refusal"), db_default="")
+    allowed_again_at = models.DateTimeField(_("allowed again at"), null=True)
     last_error = models.TextField(_("last error"), db_default="")
     attempts = models.PositiveSmallIntegerField(_("attempts"), db_default=0)
     not_before = models.DateTimeField(_("not before"), db_default=Now())
