@@ -189,7 +189,12 @@ SHRINK_SHORTAGES = """
 
 @joins_transaction
 def reserve_stock(
-    *, wanted: Sequence[Demand], at: datetime, by: str, refuse_short: bool = False
+    *,
+    wanted: Sequence[Demand],
+    at: datetime,
+    by: str,
+    refuse_short: bool = False,
+    lines_are_new: bool = False,
 ) -> list[Outcome]:
     """Promise each demand all that it wants, or nothing of it.
 
@@ -197,7 +202,8 @@ def reserve_stock(
     it shipped, keeps that: asking twice promises once.
 
     A demand that falls short leaves an open Shortage, which is filled when supply comes. With `refuse_short` it
-    leaves no trace instead, and demands with the same `together` stand or fall as one.
+    leaves no trace instead, and demands with the same `together` stand or fall as one. `lines_are_new`: the caller has
+    made these lines in this transaction and knows that nobody ever promised them anything.
 
     Returns one outcome per demand, in the order given. Takes at most eight statements, however many demands.
     Raises NothingDemanded, and LineIsBusy (nothing was changed; ask again).
@@ -207,7 +213,7 @@ def reserve_stock(
         return []
     sources = find_sources(demands.values(), at=at)
     pools = lock_pools(pool_id for source in sources.values() for pool_id in source.pool_ids)
-    standings = find_standings(demands)
+    standings = dict.fromkeys(demands, Standing()) if lines_are_new else find_standings(demands)
     new = [demand for key, demand in demands.items() if not standings[key].held]
     draws, short = share_out(new, sources=sources, pools=pools, stand_together=refuse_short)
     write_promises(draws, standings=standings, at=at, by=by)

@@ -123,6 +123,9 @@ _database: dict[str, Any] = dict(
 )
 _database["OPTIONS"] = {
     **_database.get("OPTIONS", {}),
+    # Statements of single orders are prepared when they come a second time (omni.kernel.sql.few_rows). A pooler that
+    # hands one connection to many, and cannot keep statements apart, needs them off: 0.
+    "prepare_threshold": int(env("OMNI_PREPARE_AFTER", "2") or 0) or None,
     "options": "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000",
 }
 DATABASES = {"default": _database}

@@ -36,7 +36,21 @@ from products.models import Shop
 # Line keys are names, not numbers: the same line has the same key on every pull, retry and machine.
 LINE_NAMESPACE = uuid.UUID("5b6f3a0e-6a55-4a0c-9d0c-2f3c1d1f7a11")
 
-KNOWN_IDS = "SELECT outer_id FROM orders_channelorder WHERE shop_id = %s AND outer_id = ANY(%s::text[])"
+# What is unknown yet, with the ids that it will have (the sequences are looked up once, not once a row), and whether
+# any of the lines has a past: an order that was taken back leaves its spent promises behind.
+LOOK_UP = """
+    WITH sequences AS MATERIALIZED (
+        SELECT pg_get_serial_sequence('orders_channelorder', 'id')::regclass AS channel_orders,
+               pg_get_serial_sequence('orders_salesorder', 'id')::regclass AS orders
+    ), known AS MATERIALIZED (
+        SELECT outer_id FROM orders_channelorder WHERE shop_id = %s AND outer_id = ANY(%s::text[])
+    ), past AS MATERIALIZED (
+        SELECT EXISTS (SELECT FROM inventory_reservation WHERE line_key = ANY(%s::uuid[])) AS is_there
+    )
+    SELECT w.outer_id, nextval(s.channel_orders), nextval(s.orders), past.is_there
+    FROM unnest(%s::text[]) AS w(outer_id), sequences s, past
+    WHERE w.outer_id NOT IN (SELECT outer_id FROM known)
+"""
 LOCK_KNOWN = """
     SELECT c.id, c.outer_id, c.outer_modified_at, c.content_hash, c.state, o.id, o.number, o.stage
     FROM orders_channelorder c LEFT JOIN orders_salesorder o ON o.channel_order_id = c.id
@@ -46,22 +60,20 @@ HEARD = """
     SELECT v.channel_order_id FROM orders_channelorderversion v
     JOIN unnest(%s::bigint[], %s::bytea[]) AS w(id, hash) ON v.channel_order_id = w.id AND v.content_hash = w.hash
 """
-# The sequences are looked up once, not once a row.
-TAKE_ORDER_IDS = """
-    WITH sequences AS MATERIALIZED (
-        SELECT pg_get_serial_sequence('orders_channelorder', 'id')::regclass AS channel_orders,
-               pg_get_serial_sequence('orders_salesorder', 'id')::regclass AS orders
-    )
-    SELECT nextval(channel_orders), nextval(orders) FROM sequences, generate_series(1, %s)
-"""
 # Rows come sorted by outer id: two captures of the same orders wait for one another in the same order.
 INSERT_CHANNEL_ORDERS = """
-    INSERT INTO orders_channelorder
-        (id, shop_id, outer_id, state, raw_state, outer_modified_at, content_hash, captured_at)
-    SELECT id, %s, outer_id, state, raw, modified, hash, %s
-    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::bytea[])
-        AS c(id, outer_id, state, raw, modified, hash)
-    ON CONFLICT (shop_id, outer_id) DO NOTHING RETURNING id
+    WITH taken AS (
+        INSERT INTO orders_channelorder
+            (id, shop_id, outer_id, state, raw_state, outer_modified_at, content_hash, captured_at)
+        SELECT id, %s, outer_id, state, raw, modified, hash, %s
+        FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::bytea[])
+            AS c(id, outer_id, state, raw, modified, hash)
+        ON CONFLICT (shop_id, outer_id) DO NOTHING RETURNING id, shop_id, outer_id
+    )
+    SELECT id, EXISTS (
+        SELECT FROM orders_parkedorder p
+        WHERE p.shop_id = taken.shop_id AND p.outer_id = taken.outer_id AND p.state = 'open')
+    FROM taken
 """
 INSERT_VERSIONS = """
     INSERT INTO orders_channelorderversion
@@ -135,6 +147,15 @@ MARK_SHORT = """
 COUNT_SHORT = """
     UPDATE orders_salesorder o SET short_lines = s.lines
     FROM unnest(%s::bigint[], %s::int[]) AS s(id, lines) WHERE o.id = s.id
+"""
+# Foreign keys are looked at when the transaction ends, so any order will do.
+WITHDRAW = """
+    WITH holds AS (DELETE FROM orders_orderhold WHERE order_id = ANY(%(orders)s::bigint[])),
+    events AS (DELETE FROM orders_orderevent WHERE order_id = ANY(%(orders)s::bigint[])),
+    lines AS (DELETE FROM orders_salesorderline WHERE order_id = ANY(%(orders)s::bigint[])),
+    orders AS (DELETE FROM orders_salesorder WHERE id = ANY(%(orders)s::bigint[])),
+    versions AS (DELETE FROM orders_channelorderversion WHERE channel_order_id = ANY(%(channel_orders)s::bigint[]))
+    DELETE FROM orders_channelorder WHERE id = ANY(%(channel_orders)s::bigint[])
 """
 INSERT_HOLDS = """
     INSERT INTO orders_orderhold (order_id, kind, reason, placed_by, placed_at)
@@ -229,20 +250,40 @@ def _take_new(
         _set_aside(shop, faulty, results, refuses=refuses, at=at, by=by, source=source)
     if not sheets:
         return {}
-    known = {row[0] for row in fetch_all(KNOWN_IDS, [shop.pk, as_text_array(sheets)])}
-    new = [sheets[outer_id] for outer_id in sorted(sheets) if outer_id not in known]
-    if refuses and new:
-        new = _refuse_short(shop, new, results, at=at, by=by)
+    outer_ids = as_text_array(sorted(sheets))
+    keys = as_array(key for _position, sheet in sheets.values() for key in sheet.keys)
+    free = fetch_all(LOOK_UP, [shop.pk, outer_ids, keys, outer_ids])
+    new = [sheets[row[0]] for row in sorted(free)]
+    # Numbers rise as the rows do, whichever way the server took them up.
+    channel_ids, order_ids = sorted(row[1] for row in free), sorted(row[2] for row in free)
+    for (_position, sheet), channel_id, order_id in zip(new, channel_ids, order_ids, strict=True):
+        sheet.channel_order_id, sheet.order_id = channel_id, order_id
     taken = _insert(
-        shop, [sheet for _position, sheet in new], at=at, by=by, source=source, reserve=not refuses
+        shop,
+        [sheet for _position, sheet in new],
+        at=at,
+        by=by,
+        source=source,
+        refuses=refuses,
+        have_past=any(row[3] for row in free),
     )
-    rest = {outer_id: sheets[outer_id] for outer_id in known}
+    rest = dict(sheets)
     for position, sheet in new:
-        if sheet.order_id in taken:
-            results[position] = Captured(sheet.draft.outer_id, "new", sheet.order_id, sheet.number)
-        else:
-            rest[sheet.draft.outer_id] = (position, sheet)
+        missing = taken.get(sheet.order_id)
+        if missing is None:
+            continue  # a rival was faster
+        del rest[sheet.draft.outer_id]
+        results[position] = (
+            _refused(sheet, missing)
+            if missing
+            else Captured(sheet.draft.outer_id, "new", sheet.order_id, sheet.number)
+        )
     return rest
+
+
+def _refused(sheet: Sheet, missing: int) -> Captured:
+    detail = _("Not enough stock: %d units are missing. Nothing was reserved.") % missing
+    return Captured(sheet.draft.outer_id, "refused", None, "", "not_enough_stock", detail, "lines")
 
 
 def _set_aside(
@@ -378,40 +419,18 @@ def _demands(shop: Shop, sheets: Iterable[Sheet]) -> list[Demand]:
     ]
 
 
-def _refuse_short(
-    shop: Shop, new: list[tuple[int, Sheet]], results: dict[int, Captured], *, at: datetime, by: str
-) -> list[tuple[int, Sheet]]:
-    """Promise the stock first; orders that cannot have all of it are refused and leave no trace."""
-    demands = _demands(shop, [sheet for _position, sheet in new])
-    outcomes = reserve_stock(wanted=demands, at=at, by=by, refuse_short=True)
-    missing: dict[int, int] = {}
-    for demand, outcome in zip(demands, outcomes, strict=True):
-        if outcome.missing:
-            missing[demand.together] = missing.get(demand.together, 0) + outcome.missing
-    kept = []
-    for number, (position, sheet) in enumerate(new):
-        if number in missing:
-            detail = _("Not enough stock: %d units are missing. Nothing was reserved.") % missing[number]
-            results[position] = Captured(
-                sheet.draft.outer_id, "refused", None, "", "not_enough_stock", detail, "lines"
-            )
-        else:
-            kept.append((position, sheet))
-    return kept
-
-
 def _insert(
-    shop: Shop, sheets: list[Sheet], *, at: datetime, by: str, source: str, reserve: bool
-) -> set[int]:
-    """Write new orders, stock last. Returns the ids of those that no rival had written before."""
+    shop: Shop, sheets: list[Sheet], *, at: datetime, by: str, source: str, refuses: bool, have_past: bool
+) -> dict[int, int]:
+    """Write new orders, stock last. Returns the units that each lacks, by order id, for those that no rival had
+    written before. Where the shop's orders are requests, those that lack any are gone again.
+    """
     if not sheets:
-        return set()
-    for sheet, (channel_id, order_id) in zip(sheets, fetch_all(TAKE_ORDER_IDS, [len(sheets)]), strict=True):
-        sheet.channel_order_id, sheet.order_id = channel_id, order_id
-    ours = {row[0] for row in _insert_channel_orders(shop, sheets, at)}
-    sheets = [sheet for sheet in sheets if sheet.channel_order_id in ours]
+        return {}
+    is_parked = dict(_insert_channel_orders(shop, sheets, at))
+    sheets = [sheet for sheet in sheets if sheet.channel_order_id in is_parked]
     if not sheets:
-        return set()
+        return {}
     load_rows(
         Load("orders_channelorderversion", VERSION_COLUMNS, [_version_row(s, at, source) for s in sheets]),
         Load("orders_salesorder", ORDER_COLUMNS, [_order_row(shop, sheet, at) for sheet in sheets]),
@@ -419,15 +438,49 @@ def _insert(
         happenings_load(happenings=[_captured_happening(s, source) for s in sheets], at=at, by=by),
     )
     _insert_holds(sheets, at=at, by=by)
-    _close_parked(shop, [sheet.draft for sheet in sheets], at=at, by=by)
-    if reserve:
-        demands = _demands(shop, sheets)
-        outcomes = reserve_stock(wanted=demands, at=at, by=by) if demands else []
-        record_happenings(happenings=_mark_short(sheets, demands, outcomes), at=at, by=by)
+    missing = _promise(shop, sheets, at=at, by=by, refuses=refuses, have_past=have_past)
+    refused = {ident for ident in missing if refuses}
+    if refused:
+        _withdraw([sheet for sheet in sheets if sheet.order_id in refused])
+    kept = [sheet for sheet in sheets if sheet.order_id not in refused]
+    parked = [sheet.draft for sheet in kept if is_parked[sheet.channel_order_id]]
+    if parked:
+        _close_parked(shop, parked, at=at, by=by)
+    if kept:
+        record_events(OrdersCaptured(tuple(sheet.order_id for sheet in kept)))
+    return {sheet.order_id: missing.get(sheet.order_id, 0) if refuses else 0 for sheet in sheets}
+
+
+def _promise(
+    shop: Shop, sheets: list[Sheet], *, at: datetime, by: str, refuses: bool, have_past: bool
+) -> dict[int, int]:
+    """Promise the new lines their stock. Returns the units that are missing, by order id, where any are."""
+    demands = _demands(shop, sheets)
+    outcomes = reserve_stock(wanted=demands, at=at, by=by, refuse_short=refuses, lines_are_new=not have_past)
+    short = [(demand, outcome) for demand, outcome in zip(demands, outcomes, strict=True) if outcome.missing]
+    missing: dict[int, int] = {}
+    for demand, outcome in short:
+        ident = sheets[demand.together].order_id
+        missing[ident] = missing.get(ident, 0) + outcome.missing
+    if not refuses:
+        if short:
+            _mark_short(short)
+            happenings = [Happening(ident, "short", {"units": units}) for ident, units in missing.items()]
+            record_happenings(happenings=happenings, at=at, by=by)
         # A marketplace has lowered its own number for every one of these; a shop whose orders are requests has none.
         mark_sold(shop_id=shop.pk, sku_ids=(sku for sheet in sheets for sku in sheet.skus))
-    record_events(OrdersCaptured(tuple(sheet.order_id for sheet in sheets)))
-    return {sheet.order_id for sheet in sheets}
+    return missing
+
+
+def _withdraw(sheets: list[Sheet]) -> None:
+    """Orders that this transaction has written and nobody has seen are gone without a trace."""
+    execute(
+        WITHDRAW,
+        {
+            "orders": as_array(sheet.order_id for sheet in sheets),
+            "channel_orders": as_array(sheet.channel_order_id for sheet in sheets),
+        },
+    )
 
 
 def _close_parked(shop: Shop, drafts: list[OrderDraft], *, at: datetime, by: str) -> None:
@@ -436,7 +489,8 @@ def _close_parked(shop: Shop, drafts: list[OrderDraft], *, at: datetime, by: str
     )
 
 
-def _insert_channel_orders(shop: Shop, sheets: list[Sheet], at: datetime) -> list[tuple[Any, ...]]:
+def _insert_channel_orders(shop: Shop, sheets: list[Sheet], at: datetime) -> list[Any]:
+    """(id, is an order of this outer id parked?) of those that are ours."""
     return fetch_all(
         INSERT_CHANNEL_ORDERS,
         [
@@ -544,21 +598,13 @@ def _captured_happening(sheet: Sheet, source: str) -> Happening:
     return Happening(sheet.order_id, "captured", detail, Side.CHANNEL)
 
 
-def _mark_short(sheets: list[Sheet], demands: list[Demand], outcomes: list[Outcome]) -> list[Happening]:
-    """Write down what could not be promised; most batches have nothing to write."""
-    short = [(demand, outcome) for demand, outcome in zip(demands, outcomes, strict=True) if outcome.missing]
-    if not short:
-        return []
+def _mark_short(short: list[tuple[Demand, Outcome]]) -> None:
+    """Write down on lines and orders what could not be promised."""
     rows = fetch_all(MARK_SHORT, [[d.line_key for d, _o in short], [o.missing for _d, o in short]])
     lines: dict[int, int] = {}
     for (order_id,) in rows:
         lines[order_id] = lines.get(order_id, 0) + 1
     execute(COUNT_SHORT, [list(lines), list(lines.values())])
-    units: dict[int, int] = {}
-    for demand, outcome in short:
-        ident = sheets[demand.together].order_id
-        units[ident] = units.get(ident, 0) + outcome.missing
-    return [Happening(ident, "short", {"units": missing}) for ident, missing in units.items()]
 
 
 # --- known orders -------------------------------------------------------------------------------------------------

@@ -1,33 +1,60 @@
-"""Set-based SQL: run one statement over many rows and get plain tuples back."""
+"""Set-based SQL: run one statement over many rows and get plain tuples back.
+
+Statements of whole batches are never prepared: a generic plan costs `unnest` a third (performance.md). Where a request
+brings a handful of rows it is the other way round, parsing and planning cost more than running: such an operation runs
+inside `few_rows()`, and the server keeps its plans.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.db import connection
+from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import Model
 
+Params = Sequence[Any] | Mapping[str, Any]
 Row = TypeVar("Row", bound=Model)
 FEW_ROWS = 12
-Params = Sequence[Any] | Mapping[str, Any]
+_IS_FEW: ContextVar[bool] = ContextVar("is_few", default=False)
+
+
+@contextmanager
+def few_rows() -> Iterator[None]:
+    """What is run inside concerns a handful of rows: its statements are prepared once a connection, then only run."""
+    token = _IS_FEW.set(True)
+    try:
+        yield
+    finally:
+        _IS_FEW.reset(token)
+
+
+@contextmanager
+def _open_cursor() -> Iterator[Any]:
+    with connection.cursor() as cursor:
+        if not _IS_FEW.get():
+            yield cursor
+            return
+        # As Django opens its own, but with parameters that the server binds: others cannot be prepared.
+        with connection._prepare_cursor(ServerBindingCursor(connection.connection)) as preparing:  # type: ignore[attr-defined, call-arg]
+            yield preparing
 
 
 def fetch_all(statement: str, params: Params = ()) -> list[tuple[Any, ...]]:
-    """Run a statement and return its rows. It is never prepared.
-
-    A generic plan costs `unnest` a third (performance.md).
-    """
-    with connection.cursor() as cursor:
+    """Run a statement and return its rows."""
+    with _open_cursor() as cursor:
         cursor.execute(statement, params)
         return list(cursor.fetchall())
 
 
 def execute(statement: str, params: Params = ()) -> int:
     """Run a statement and return the number of rows that it touched."""
-    with connection.cursor() as cursor:
+    with _open_cursor() as cursor:
         cursor.execute(statement, params)
         return int(cursor.rowcount)
 
@@ -63,10 +90,16 @@ def load_rows(*loads: Load) -> None:
     loads = tuple(load for load in loads if load.rows)
     if not loads:
         return
+    if sum(len(load.rows) for load in loads) <= FEW_ROWS:
+        values = [value for load in loads for row in load.rows for value in row]
+        execute(
+            _insert_statement(
+                tuple((load.table, tuple(load.columns.items()), len(load.rows)) for load in loads)
+            ),
+            values,
+        )
+        return
     with connection.cursor() as cursor:
-        if sum(len(load.rows) for load in loads) <= FEW_ROWS:
-            cursor.execute(";\n".join(map(_insert_statement, loads)), _values_of(loads))
-            return
         for load in loads:
             statement = f"COPY {load.table} ({', '.join(load.columns)}) FROM STDIN (FORMAT BINARY)"
             with cursor.copy(statement) as copy:
@@ -75,14 +108,17 @@ def load_rows(*loads: Load) -> None:
                     copy.write_row(row)
 
 
-def _insert_statement(load: Load) -> str:
-    one = "(" + ", ".join([f"%s::{kind}" for kind in load.columns.values()]) + ")"
-    values = ", ".join([one] * len(load.rows))
-    return f"INSERT INTO {load.table} ({', '.join(load.columns)}) VALUES {values}"  # noqa: S608 - names of the code
-
-
-def _values_of(loads: Iterable[Load]) -> list[Any]:
-    return [value for load in loads for row in load.rows for value in row]
+@lru_cache(maxsize=256)
+def _insert_statement(loads: tuple[tuple[str, tuple[tuple[str, str], ...], int], ...]) -> str:
+    """One statement for all tables; foreign keys are looked at when the transaction ends, so any order will do."""
+    inserts = []
+    for table, columns, rows in loads:
+        one = "(" + ", ".join([f"%s::{kind}" for _name, kind in columns]) + ")"
+        values = ", ".join([one] * rows)
+        inserts.append(f"INSERT INTO {table} ({', '.join(name for name, _kind in columns)}) VALUES {values}")  # noqa: S608 - of the code
+    *before, last = inserts
+    parts = ", ".join([f"part{number} AS ({insert})" for number, insert in enumerate(before)])
+    return f"WITH {parts} {last}" if before else last
 
 
 def fetch_models(
@@ -91,13 +127,15 @@ def fetch_models(
     """Instances of a model: `SELECT` its columns `FROM` its table `AS t`, and the `rest` of the statement.
 
     `also`: more attributes and their expressions. For hot paths: the ORM puts its statement together anew each time,
-    which costs five times as much as running it.
+    which costs five times as much as running it. For a handful of rows.
     """
     names, selected = _columns_of(model)
     more = also or {}
     statement = f"SELECT {', '.join([selected, *more.values()])} FROM {model._meta.db_table} t {rest}"  # noqa: S608 - as above
     found = []
-    for row in fetch_all(statement, params):
+    with few_rows():
+        rows = fetch_all(statement, params)
+    for row in rows:
         instance = model.from_db(connection.alias, names, row[: len(names)])
         for name, value in zip(more, row[len(names) :], strict=True):
             setattr(instance, name, value)

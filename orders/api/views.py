@@ -17,6 +17,7 @@ from omni.kernel.api.idempotency import PARAMETER, Answer, actor_of, answer_once
 from omni.kernel.api.problems import flat_faults
 from omni.kernel.api.views import ReadingView
 from omni.kernel.errors import BadInput, DomainError
+from omni.kernel.sql import few_rows
 from orders.api import filters, serializers
 from orders.cancel import cancel_orders
 from orders.capture import Captured, capture_orders
@@ -91,7 +92,8 @@ class OrderView(ReadingView):
             raise ValidationError(faults)
 
         def capture() -> Answer:
-            (captured,) = _capture(request, shop, [order])
+            with few_rows():
+                (captured,) = _capture(request, shop, [order])
             if captured.result == "refused":
                 raise _refusal(captured)
             headers = {"Location": f"/api/v1/orders/{captured.number}"} if captured.number else {}

@@ -18,7 +18,7 @@ from omni.kernel.actors import user_actor
 from omni.kernel.canonical import canonical_json
 from omni.kernel.errors import BadInput, DomainError
 from omni.kernel.retry import repeat_on_conflict
-from omni.kernel.sql import execute, fetch_all
+from omni.kernel.sql import execute, fetch_all, few_rows
 
 HEADER = "Idempotency-Key"
 KEY_LENGTH_MAX = 200
@@ -85,11 +85,13 @@ def answer_once(request: Request, act: Callable[[], Answer]) -> Response:
 
     def once() -> tuple[Answer, bool]:
         with transaction.atomic():
-            if not _claim(principal, key, fingerprint):
-                return _find(principal, key, fingerprint), True
+            with few_rows():
+                if not _claim(principal, key, fingerprint):
+                    return _find(principal, key, fingerprint), True
             answer = act()
             kept = json.dumps({"body": answer.body, "headers": dict(answer.headers)}, ensure_ascii=False)
-            execute(KEEP, [answer.status, kept, principal, key])
+            with few_rows():
+                execute(KEEP, [answer.status, kept, principal, key])
             return answer, False
 
     answer, is_repeat = repeat_on_conflict(once)
