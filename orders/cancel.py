@@ -157,7 +157,7 @@ def cancel_lines(*, cancels: Sequence[LineCancel], reason: str, at: datetime, by
         record_events(CancellationsAsked(tuple(asked)))
     if dropped:
         lock_promises(order_ids={line.order_id for line in lines.values()})
-        _give_back(dropped, at=at, by=by)
+        give_back(dropped, at=at, by=by)
     _cancel_now(lines, found.now, reason=reason, at=at, by=by)
     return _results(lines, found)
 
@@ -226,11 +226,15 @@ def drop_fulfilments(*, fulfilment_ids: Sequence[int], at: datetime, by: str) ->
     dropped = advance_fulfilments(
         fulfilment_ids=fulfilment_ids, to=FulfilmentState.CANCELLED, at=at, only_from=DROPPABLE
     )
-    _give_back(dropped, at=at, by=by)
+    give_back(dropped, at=at, by=by)
     return dropped
 
 
-def _give_back(fulfilment_ids: list[int], *, at: datetime, by: str) -> None:
+def give_back(fulfilment_ids: list[int], *, at: datetime, by: str) -> None:
+    """What cancelled fulfilment orders have not sent is only promised again, and their orders approved again.
+
+    In the caller's transaction, which has locked the orders and cancelled these.
+    """
     rows = list(FulfilmentLine.objects.filter(fulfilment_id__in=fulfilment_ids))
     if not rows:
         return
@@ -303,6 +307,28 @@ def resume_cancellations(*, fulfilment_ids: Sequence[int], reason: str, at: date
         cancel_lines(cancels=cancels, reason=reason, at=at, by=by)
 
 
+@transaction.atomic
+def stop_fulfilments(*, fulfilment_ids: Sequence[int], reason: str, at: datetime, by: str) -> list[int]:
+    """Have the warehouses asked to stop what they have not sent of these. What they stop is sourced anew, unless
+    its order is held or it was cancelled meanwhile.
+
+    Returns the ids that a warehouse is asked about now; it must have taken them and not be asked already.
+    """
+    order_ids = _orders_of(fulfilment_ids)
+    execute(LOCK_ORDERS, [order_ids])
+    asked = advance_fulfilments(
+        fulfilment_ids=fulfilment_ids, to=FulfilmentState.CANCEL_REQUESTED, at=at, only_from=ASKABLE
+    )
+    if asked:
+        record_events(CancellationsAsked(tuple(asked)))
+    record_happenings(
+        happenings=[Happening(ident, "cancel.asked", {"reason": reason}) for ident in _orders_of(asked)],
+        at=at,
+        by=by,
+    )
+    return asked
+
+
 # --- the warehouse's answers --------------------------------------------------------------------------------
 
 
@@ -347,7 +373,7 @@ def _stopped(fulfilment_ids: set[int], details: dict[int, str], *, at: datetime,
     )
     if not moved:
         return
-    _give_back(moved, at=at, by=by)
+    give_back(moved, at=at, by=by)
     record_happenings(
         happenings=[
             Happening(ident, "cancel.accepted", {"detail": detail}, Side.WAREHOUSE)

@@ -62,6 +62,14 @@ CHECKS: Sequence[Check] = [
         ["order", "number", "line", "says", "is"],
     ),
     sql_check(
+        "orders.finished_orders_are_not_held",
+        "An order that is cancelled, shipped or completed has no open hold.",
+        """SELECT o.id, o.number, o.stage, h.kind FROM orders_orderhold h
+           JOIN orders_salesorder o ON o.id = h.order_id
+           WHERE h.state = 'open' AND o.stage IN ('cancelled', 'shipped', 'completed')""",
+        ["order", "number", "stage", "hold"],
+    ),
+    sql_check(
         "orders.finished_orders_hold_nothing",
         "An order that is cancelled, shipped or completed holds no stock.",
         """SELECT DISTINCT o.id, o.number, o.stage FROM orders_salesorder o
@@ -81,13 +89,13 @@ CHECKS: Sequence[Check] = [
     ),
     sql_check(
         "orders.shipped_units_left_in_parcels",
-        "Shipped units of orders that Omni fulfils are the units in their parcels.",
-        """SELECT o.id, o.number, l.id, l.shipped_quantity, coalesce(p.units, 0)
+        "Shipped units of orders that Omni fulfils are the units in their parcels and those shipped outside.",
+        """SELECT o.id, o.number, l.id, l.shipped_quantity - l.outside_quantity, coalesce(p.units, 0)
            FROM orders_salesorderline l JOIN orders_salesorder o ON o.id = l.order_id
            LEFT JOIN LATERAL (SELECT sum(pl.quantity) AS units FROM orders_fulfilmentline f
                 JOIN orders_parcelline pl ON pl.fulfilment_line_id = f.id WHERE f.order_line_id = l.id) p ON
                 true
-           WHERE o.fulfilled_by = 'omni' AND l.shipped_quantity <> coalesce(p.units, 0)
+           WHERE o.fulfilled_by = 'omni' AND l.shipped_quantity - l.outside_quantity <> coalesce(p.units, 0)
              AND NOT EXISTS (SELECT 1 FROM orders_orderhold h
                 WHERE h.order_id = o.id AND h.kind = 'shipped_elsewhere')""",
         ["order", "number", "line", "says", "is"],

@@ -12,6 +12,7 @@ from omni.kernel import doorbell
 from omni.kernel.sql import execute, fetch_all
 from orders.models.review import HoldKind
 from orders.record import Happening, Side, record_happenings
+from orders.states import OVER
 
 # Orders are locked in key order first, so that counter and holds change together and nobody deadlocks.
 LOCK_ORDERS = "SELECT id FROM orders_salesorder WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
@@ -19,9 +20,11 @@ INSERT_HOLDS = """
     INSERT INTO orders_orderhold (order_id, kind, reason, placed_by, placed_at)
     SELECT h.order_id, h.kind, h.reason, %s, %s
     FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS h(order_id, kind, reason)
+    JOIN orders_salesorder o ON o.id = h.order_id AND o.stage <> ALL(%s)
     ON CONFLICT (order_id, kind) WHERE state = 'open' DO NOTHING
     RETURNING order_id, kind, reason
 """
+FIND_OVER = "SELECT id FROM orders_salesorder WHERE id = ANY(%s) AND stage = ANY(%s)"
 RESOLVE_HOLDS = """
     UPDATE orders_orderhold SET state = 'resolved', resolved_by = %s, resolved_at = %s, note = %s
     WHERE order_id = ANY(%s) AND state = 'open' AND kind = ANY(%s)
@@ -46,16 +49,27 @@ class NewHold:
 def place_holds(*, holds: Sequence[NewHold], at: datetime, by: str, side: str = Side.OMNI) -> int:
     """Place holds; one that is open already for the same order and kind stays as it is.
 
-    Returns how many were placed.
+    An order that is over cannot wait any more: its timeline says what would have held it. Returns how many were
+    placed.
     """
     if not holds:
         return 0
+    over = [stage.value for stage in OVER]
     execute(LOCK_ORDERS, [sorted({hold.order_id for hold in holds})])
     placed = fetch_all(
         INSERT_HOLDS,
-        [by, at, [h.order_id for h in holds], [h.kind.value for h in holds], [h.reason for h in holds]],
+        [
+            by,
+            at,
+            [hold.order_id for hold in holds],
+            [hold.kind.value for hold in holds],
+            [hold.reason for hold in holds],
+            over,
+        ],
     )
     _count([order_id for order_id, *_ in placed], 1)
+    if len(placed) < len(holds):
+        _say_too_late(holds, over, at=at, by=by, side=side)
     record_happenings(
         happenings=[
             Happening(ident, "hold.placed", {"kind": kind, "reason": why}, side)
@@ -65,6 +79,19 @@ def place_holds(*, holds: Sequence[NewHold], at: datetime, by: str, side: str = 
         by=by,
     )
     return len(placed)
+
+
+def _say_too_late(holds: Sequence[NewHold], over: Sequence[str], *, at: datetime, by: str, side: str) -> None:
+    gone = {row[0] for row in fetch_all(FIND_OVER, [[hold.order_id for hold in holds], over])}
+    record_happenings(
+        happenings=[
+            Happening(hold.order_id, "hold.too_late", {"kind": hold.kind.value, "reason": hold.reason}, side)
+            for hold in holds
+            if hold.order_id in gone
+        ],
+        at=at,
+        by=by,
+    )
 
 
 @transaction.atomic

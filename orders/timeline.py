@@ -35,6 +35,7 @@ SENTENCES: Mapping[str, Promise] = {
     "short": gettext_lazy("Stock was not enough: %(units)s units are missing."),
     "filled": gettext_lazy("What was missing is promised now."),
     "hold.placed": gettext_lazy("Held, %(kind)s: %(reason)s"),
+    "hold.too_late": gettext_lazy("Too late to hold it, %(kind)s: %(reason)s"),
     "hold.resolved": gettext_lazy("Hold resolved, %(kind)s. %(note)s"),
     "stage.captured": gettext_lazy("Back to the automatic review."),
     "stage.in_review": gettext_lazy("A person is asked to look. %(rules)s"),
@@ -52,6 +53,7 @@ SENTENCES: Mapping[str, Promise] = {
     "release.retried": gettext_lazy("%(number)s is offered to %(location)s again."),
     "warehouse.step": gettext_lazy("%(number)s in the warehouse: %(step)s %(detail)s"),
     "shipped": gettext_lazy("The warehouse sent %(units)s units of %(number)s."),
+    "shipped.outside": gettext_lazy("%(units)s units were shipped outside Omni: %(note)s"),
     "cancel.asked": gettext_lazy("The warehouse is asked to stop it: %(reason)s"),
     "cancel.accepted": gettext_lazy("The warehouse stopped it. %(detail)s"),
     "lines.cancelled": gettext_lazy("%(units)s units cancelled, %(freed)s given back to stock: %(reason)s"),
@@ -98,6 +100,7 @@ SOURCES: Mapping[str, Promise] = {
 TONES: Mapping[str, str] = {
     "short": "warn",
     "hold.placed": "warn",
+    "hold.too_late": "warn",
     "stage.in_review": "warn",
     "release.refused": "bad",
     "dispatch.failed": "bad",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ from orders.hold import NewHold, place_holds, resolve_holds
 from orders.models import SalesOrder, SalesOrderLine
 from orders.models.review import HoldKind
 from orders.review import annotate_orders, approve_orders
+from orders.ship_outside import confirm_outside_shipments
 from orders.source import resource_orders
 from orders.states import OVER, Stage
 
@@ -46,6 +48,25 @@ class ResolveForm(forms.Form):
         max_length=500,
         help_text=gettext_lazy("Kept on the timeline."),
     )
+
+
+class OutsideForm(forms.Form):
+    note = forms.CharField(
+        label=gettext_lazy("Who shipped it, and how you know"),
+        max_length=500,
+        help_text=gettext_lazy("Kept on the timeline."),
+    )
+    lines = forms.CharField(
+        label=gettext_lazy("Only these lines"),
+        required=False,
+        help_text=gettext_lazy(
+            "Outer line ids, separated by commas; empty: all that is open. Its stock is promised to nobody any more:"
+            " if it left one of our locations, count it there."
+        ),
+    )
+
+    def clean_lines(self) -> list[str]:
+        return [ident.strip() for ident in re.split("[,，]", self.cleaned_data["lines"]) if ident.strip()]
 
 
 Answers = Mapping[str, Any]
@@ -99,6 +120,13 @@ def _cancel(orders: Sequence[SalesOrder], answers: Answers, at: datetime, by: st
     return [RowResult(numbers[r.order_id], r.outcome != "refused", r.detail) for r in done]
 
 
+def _ship_outside(orders: Sequence[SalesOrder], answers: Answers, at: datetime, by: str) -> list[RowResult]:
+    refusals = confirm_outside_shipments(
+        order_ids=_ids(orders), note=answers["note"], outer_line_ids=answers["lines"], at=at, by=by
+    )
+    return _from_refusals(orders, refusals)
+
+
 def _resource(orders: Sequence[SalesOrder], answers: Answers, at: datetime, by: str) -> list[RowResult]:
     return _from_refusals(orders, resource_orders(order_ids=_ids(orders), at=at, by=by))
 
@@ -140,6 +168,15 @@ ACTS: Mapping[str, Act] = {
             ResolveForm,
             "task_alt",
             is_possible=lambda order: order.open_holds > 0,
+        ),
+        Act(
+            "outside",
+            gettext_lazy("Confirm shipped elsewhere"),
+            _ship_outside,
+            OutsideForm,
+            "outbound",
+            is_grave=True,
+            is_possible=lambda order: order.open_holds > 0 and order.stage != Stage.PENDING_PAYMENT,
         ),
         Act(
             "fill",

@@ -16,8 +16,10 @@ from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.admin_base import RowResult, column, safe_next
 from omni.kernel.display import age_text
+from orders.admin.acts import ReasonForm
 from orders.admin.order import FULFILMENT_COLOURS, clip, ship_by_html
 from orders.admin.queues import FULFILMENT_QUEUES
+from orders.cancel import stop_fulfilments
 from orders.models import FulfilmentLine, FulfilmentOrder, Parcel
 from orders.release import retry_refused
 from orders.source import resource_orders
@@ -44,7 +46,7 @@ class FulfilmentOrderAdmin(ScopedAdmin):
         "state_at",
     )
     list_select_related = ("location",)
-    actions = ("release_again", "resource")
+    actions = ("release_again", "resource", "stop")
     list_filter = (choice_filter("state"),)
     search_fields = ("number__startswith",)
     search_help_text = _("The beginning of a fulfilment order's number")
@@ -77,6 +79,17 @@ class FulfilmentOrderAdmin(ScopedAdmin):
     def resource(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         rows = list(queryset.order_by("id"))
         return self.operate(request, _("Source again"), lambda at, by: _resource(rows, at, by))
+
+    @admin.action(description=_("Ask to stop"), permissions=["operate"])
+    def stop(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        def carry_out(answers: dict[str, Any], rows: list[Any]) -> HttpResponse | None:
+            return self.operate(
+                request, _("Ask to stop"), lambda at, by: _stop(rows, answers["note"], at, by)
+            )
+
+        form = ReasonForm(request.POST if "asked" in request.POST else None)
+        rows = queryset.order_by("id")
+        return self.ask_first(request, rows, action="stop", title=_("Ask to stop"), form=form, run=carry_out)
 
     @column(description=_("location"))
     def show_location(self, fulfilment: FulfilmentOrder) -> str:
@@ -116,6 +129,12 @@ def _release_again(rows: list[Any], at: datetime, by: str) -> list[RowResult]:
     moved = set(retry_refused(fulfilment_ids=[row.pk for row in rows], at=at, by=by))
     no = gettext("No warehouse has refused it.")
     return [RowResult(row.number, row.pk in moved, "" if row.pk in moved else no) for row in rows]
+
+
+def _stop(rows: list[Any], reason: str, at: datetime, by: str) -> list[RowResult]:
+    asked = set(stop_fulfilments(fulfilment_ids=[row.pk for row in rows], reason=reason, at=at, by=by))
+    no = gettext("No warehouse has taken it, it has been sent, or it is asked already.")
+    return [RowResult(row.number, row.pk in asked, "" if row.pk in asked else no) for row in rows]
 
 
 def _resource(rows: list[Any], at: datetime, by: str) -> list[RowResult]:

@@ -122,7 +122,8 @@ class SalesOrderAdmin(ScopedAdmin):
     search_fields = ("number__startswith", "outer_id__exact")
     search_help_text = _("The beginning of an order number, or a whole outer order id")
     actions = [
-        bulk_action(code) for code in ("approve", "resolve", "fill", "resource", "allow", "hold", "cancel")
+        bulk_action(code)
+        for code in ("approve", "resolve", "outside", "fill", "resource", "allow", "hold", "cancel")
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SalesOrder]:

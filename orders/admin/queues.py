@@ -69,7 +69,7 @@ ORDER_QUEUES = {
             ),
             "front_hand",
             "stage_at",
-            ("resolve", "allow", "cancel"),
+            ("resolve", "outside", "allow", "cancel"),
             (ShopFilter, HoldKindFilter, AgeFilter),
         ),
         Queue(
@@ -161,7 +161,7 @@ FULFILMENT_QUEUES = {
             ),
             "local_shipping",
             "state_at",
-            (),
+            ("stop",),
             (StateAgeFilter,),
         ),
         Queue(

@@ -88,7 +88,8 @@ class SalesOrderLine(models.Model):
     """One line. `amount` is what the buyer pays for all its units. Counters are in units and only ever grow.
 
     open = quantity − cancelled − shipped. `cancel_wanted`: open units whose cancellation waits for a
-    warehouse's answer. `short_quantity` is what could not be promised (0 or the whole open quantity).
+    warehouse's answer. `outside_quantity`: shipped units that left in no parcel of ours, by a person's word.
+    `short_quantity` is what could not be promised (0 or the whole open quantity).
     """
 
     order = models.ForeignKey(SalesOrder, models.CASCADE, related_name="lines", verbose_name=_("order"))
@@ -103,6 +104,7 @@ class SalesOrderLine(models.Model):
     cancel_wanted = models.PositiveIntegerField(_("cancellation asked for"), db_default=0)
     cancelled_quantity = models.PositiveIntegerField(_("cancelled"), db_default=0)
     shipped_quantity = models.PositiveIntegerField(_("shipped"), db_default=0)
+    outside_quantity = models.PositiveIntegerField(_("shipped outside Omni"), db_default=0)
     returned_quantity = models.PositiveIntegerField(_("returned"), db_default=0)
 
     class Meta:

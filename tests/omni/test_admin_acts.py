@@ -13,9 +13,15 @@ from django.urls import reverse
 from integrations.models import Connection
 from inventory.models import StockMovement
 from omni.kernel.models import AuditEntry, Job, OutboxEvent
+from orders.hold import NewHold, place_holds
 from orders.models import OrderEvent, SalesOrder
-from orders.states import Stage
+from orders.models.review import HoldKind
+from orders.release import ReleaseAnswer, record_release_answers
+from orders.source import resource_orders
+from orders.states import FulfilmentState, Stage
 from products.models import StaffScope
+from tests.factories.orders import NOON, House, line_draft, make_house
+from tests.factories.path import release, request, source, stage
 from tests.omni.rows import World, make_world
 
 pytestmark = pytest.mark.django_db
@@ -201,3 +207,70 @@ def test_a_bulk_action_names_every_row_that_was_refused(world: World, boss: Clie
     assert "the shop closes" not in asked.content.decode()
     assert [row.subject for row in answer.context["refused"]] == ["SO-MINE-shipped"]
     assert SalesOrder.objects.get(number="SO-MINE-captured").stage == Stage.CANCELLED
+
+
+class TestShippedElsewhere:
+    @pytest.fixture
+    def house(self) -> House:
+        return make_house(stock=10)
+
+    def test_each_order_is_confirmed_or_refused_for_itself(self, house: House, boss: Client) -> None:
+        ours = house.order()
+        release(ours)
+        theirs = house.order()
+        url = reverse("admin:orders_salesorder_changelist")
+        chosen = {"action": "outside", "_selected_action": [ours.pk, theirs.pk]}
+
+        answer = boss.post(url, chosen | {"asked": "1", "note": "the shop sent it", "lines": ""})
+
+        assert [row.subject for row in answer.context["refused"]] == [ours.number]
+        assert [row.subject for row in answer.context["done"]] == [theirs.number]
+        event = OrderEvent.objects.get(kind="shipped.outside")
+        assert (event.order, event.detail["note"]) == (theirs, "the shop sent it")
+        assert (stage(ours), stage(theirs)) == (Stage.RELEASED, Stage.SHIPPED)
+
+    def test_only_the_lines_that_are_named_are_confirmed(self, house: House, boss: Client) -> None:
+        gone, kept = line_draft(house.sku, outer_line_id="A1"), line_draft(house.sku, outer_line_id="B2")
+        order = house.order(gone, kept)
+        place_holds(holds=[NewHold(order.pk, HoldKind.SHIPPED_ELSEWHERE, "said so")], at=NOON, by="test")
+        url = reverse("admin:orders_salesorder_act", args=[order.pk, "outside"])
+
+        page = boss.get(reverse("admin:orders_salesorder_change", args=[order.pk])).content.decode()
+        boss.post(url, {"note": "the shop sent it", "lines": " A1，"})
+
+        assert url in page
+        assert dict(order.lines.values_list("outer_line_id", "outside_quantity")) == {"A1": 1, "B2": 0}
+
+    def test_a_warehouse_is_asked_to_stop_what_it_has_taken_and_nothing_else(
+        self, house: House, boss: Client
+    ) -> None:
+        taken = release(house.order())
+        planned = source(house.order())
+        url = reverse("admin:orders_fulfilmentorder_changelist")
+        chosen = {"action": "stop", "_selected_action": [taken.pk, planned.pk]}
+
+        asked = boss.post(url, chosen)
+        answer = boss.post(url, chosen | {"asked": "1", "note": "no word for a week"})
+
+        assert 'name="note"' in asked.content.decode()
+        assert [row.subject for row in answer.context["refused"]] == [planned.number]
+        taken.refresh_from_db()
+        assert taken.state == FulfilmentState.CANCEL_REQUESTED
+
+    def test_a_location_is_allowed_again_only_for_orders_that_it_refused(
+        self, house: House, boss: Client
+    ) -> None:
+        refused = house.order()
+        fulfilment = source(refused)
+        request(fulfilment)
+        answers = [ReleaseAnswer(fulfilment.pk, "refused", detail="closed")]
+        record_release_answers(answers=answers, at=NOON, by="test")
+        resource_orders(order_ids=[refused.pk], at=NOON, by="test")
+        other = house.order()
+        url = reverse("admin:orders_salesorder_changelist")
+        chosen = {"action": "allow", "_selected_action": [refused.pk, other.pk]}
+
+        answer = boss.post(url, chosen | {"asked": "1", "note": "they found the key"})
+
+        assert [row.subject for row in answer.context["done"]] == [refused.number]
+        assert [row.subject for row in answer.context["refused"]] == [other.number]
