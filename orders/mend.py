@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from omni.kernel.errors import DomainError
+from omni.kernel.retry import repeat_on_conflict
 from orders.capture import Captured
 from orders.models import ParkedOrder
 from orders.retry import retry_parked
@@ -34,7 +36,6 @@ class LineMend:
     amount: Decimal | None = None
 
 
-@transaction.atomic
 def mend_parked(
     *, parked_id: int, lines: Sequence[LineMend], total_amount: Decimal | None, at: datetime, by: str
 ) -> Captured:
@@ -44,9 +45,15 @@ def mend_parked(
     A SKU that is named for an item of the channel is kept as a listing, so that the next order finds it by itself.
     Raises NotParked, UnknownSkuCode, MappedOtherwise.
     """
-    parked = (
-        ParkedOrder.objects.select_for_update().filter(pk=parked_id, state=ParkedOrder.State.OPEN).first()
-    )
+    return repeat_on_conflict(partial(_mend, parked_id, lines=lines, total_amount=total_amount, at=at, by=by))
+
+
+@transaction.atomic
+def _mend(
+    parked_id: int, *, lines: Sequence[LineMend], total_amount: Decimal | None, at: datetime, by: str
+) -> Captured:
+    # Not locked before the capture, which locks in the order of all locks (`orders/retry.py`).
+    parked = ParkedOrder.objects.filter(pk=parked_id, state=ParkedOrder.State.OPEN).first()
     if parked is None:
         raise NotParked(_("It is not open any more."))
     drafted = [dict(line) for line in (parked.draft or {}).get("lines") or []]
@@ -62,7 +69,10 @@ def mend_parked(
         changes["lines"] = drafted
     if total_amount is not None:
         changes["total_amount"] = str(total_amount)
-    return retry_parked(parked_ids=[parked_id], at=at, by=by, changes=changes)[parked_id]
+    taken = retry_parked(parked_ids=[parked_id], at=at, by=by, changes=changes)
+    if parked_id not in taken:
+        raise NotParked(_("It is not open any more."))
+    return taken[parked_id]
 
 
 def _name_sku(parked: ParkedOrder, line: dict[str, Any], sku_code: str, *, at: datetime, by: str) -> None:

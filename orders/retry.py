@@ -3,40 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from omni.kernel.retry import repeat_on_conflict
 from orders.capture import Captured, capture_orders
 from orders.draft_json import draft_from_json
 from orders.models import ParkedOrder
 
 
-@transaction.atomic
+class _Dismissed(Exception):
+    """Somebody dismissed it while it was captured: the capture is taken back."""
+
+
 def retry_parked(
     *, parked_ids: Sequence[int], at: datetime, by: str, changes: Mapping[str, Any] | None = None
 ) -> dict[int, Captured]:
     """Capture parked orders again, as they are or with `changes` to fields of their draft; one result each.
 
-    What still cannot be taken stays parked, with its present reason.
+    What still cannot be taken stays parked, with its present reason. Each has a transaction of its own, or is a part
+    of the one that is open.
     """
     results: dict[int, Captured] = {}
-    rows = ParkedOrder.objects.filter(pk__in=parked_ids, state=ParkedOrder.State.OPEN).select_related("shop")
-    for row in rows.order_by("pk").select_for_update(of=("self",)):
-        try:
-            draft = draft_from_json({**row.draft, **(changes or {})})
-        except (KeyError, ValueError, TypeError, ArithmeticError):
-            detail = _(
-                "What the channel sent cannot be read as an order: have the channel send it again, or dismiss it."
-            )
-            results[row.pk] = Captured(row.outer_id, "parked", None, "", row.reason, detail)
-            continue
-        captured = capture_orders(shop=row.shop, drafts=[draft], at=at, by=by, source="retry")[0]
-        results[row.pk] = captured
-        if captured.result in ("new", "changed", "unchanged", "stale"):
-            ParkedOrder.objects.filter(pk=row.pk, state=ParkedOrder.State.OPEN).update(
+    for ident in sorted(set(parked_ids)):
+        with suppress(_Dismissed):
+            captured = repeat_on_conflict(partial(_retry, ident, at=at, by=by, changes=changes or {}))
+            if captured is not None:
+                results[ident] = captured
+    return results
+
+
+@transaction.atomic
+def _retry(ident: int, *, at: datetime, by: str, changes: Mapping[str, Any]) -> Captured | None:
+    """None: it is not open any more."""
+    # Without a lock: a capture locks the channel order first and what is parked of it after that. Locked the other
+    # way round, this and a pull of the same order would wait for one another.
+    row = ParkedOrder.objects.filter(pk=ident, state=ParkedOrder.State.OPEN).select_related("shop").first()
+    if row is None:
+        return None
+    try:
+        draft = draft_from_json({**row.draft, **changes})
+    except (KeyError, ValueError, TypeError, ArithmeticError):
+        detail = _(
+            "What the channel sent cannot be read as an order: have the channel send it again, or dismiss it."
+        )
+        return Captured(row.outer_id, "parked", None, "", row.reason, detail)
+    captured = capture_orders(shop=row.shop, drafts=[draft], at=at, by=by, source="retry")[0]
+    if captured.result in ("new", "changed", "unchanged", "stale"):
+        row = ParkedOrder.objects.select_for_update(no_key=True).get(pk=ident)
+        if row.state == ParkedOrder.State.DISMISSED:
+            raise _Dismissed
+        if row.state == ParkedOrder.State.OPEN:
+            ParkedOrder.objects.filter(pk=ident).update(
                 state=ParkedOrder.State.TAKEN, closed_at=at, closed_by=by
             )
-    return results
+    return captured

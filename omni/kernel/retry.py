@@ -11,6 +11,7 @@ from django.db import OperationalError, connection
 from django.utils.translation import gettext as _
 
 from omni.kernel.errors import Busy
+from omni.kernel.transactions import is_in_transaction
 
 Result = TypeVar("Result")
 
@@ -20,15 +21,20 @@ ATTEMPTS = 5
 
 
 def repeat_on_conflict(operation: Callable[[], Result]) -> Result:
-    """Run the operation; repeat it at most four times, with full jitter from 20 ms, on the errors named above
-    or a lost link.
+    """Run the operation; repeat it at most four times, with full jitter from 20 ms, on the errors named above,
+    a lost link, or when it says itself that it was Busy.
 
-    Only for operations that open their own transaction and are idempotent. Raises Busy when the last attempt
-    fails too.
+    Only for operations that open their own transaction and are idempotent. Inside an open transaction it is run
+    once: whoever opened that one repeats it. Raises Busy when the last attempt fails too.
     """
+    if is_in_transaction():
+        return operation()
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return operation()
+        except Busy:
+            if attempt == ATTEMPTS:
+                raise
         except OperationalError as error:
             state = getattr(error.__cause__, "sqlstate", None)
             if not (state is None or state in REPEATABLE or state.startswith("08")):
@@ -36,5 +42,5 @@ def repeat_on_conflict(operation: Callable[[], Result]) -> Result:
             connection.close_if_unusable_or_obsolete()
             if attempt == ATTEMPTS:
                 raise Busy(_("The database is busy: try again in a moment.")) from error
-            time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))
+        time.sleep(random.uniform(0, min(1.0, 0.02 * 2**attempt)))
     raise AssertionError("unreachable")

@@ -13,11 +13,15 @@ Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 
+def is_in_transaction() -> bool:
+    """Whether an operation has a transaction open already."""
+    # As Django's own check of durable blocks does: the transaction around a test is nobody's operation.
+    return bool(connection.atomic_blocks) and not connection.atomic_blocks[-1]._from_testcase  # type: ignore[attr-defined]
+
+
 @contextmanager
 def _joined() -> Iterator[None]:
-    # As Django's own check of durable blocks does: the transaction around a test is nobody's operation.
-    is_inside = bool(connection.atomic_blocks) and not connection.atomic_blocks[-1]._from_testcase  # type: ignore[attr-defined]
-    with transaction.atomic(savepoint=not is_inside):
+    with transaction.atomic(savepoint=not is_in_transaction()):
         yield
 
 
