@@ -84,6 +84,16 @@ INSERT_VERSIONS = """
     ON CONFLICT (channel_order_id, content_hash) DO UPDATE
     SET outer_modified_at = EXCLUDED.outer_modified_at, is_stale = false WHERE NOT EXCLUDED.is_stale
 """
+# What the platform says once more is its word of the later moment, for the channel order and for the version.
+SAID_AGAIN = """
+    WITH heard AS (
+        UPDATE orders_channelorder c SET outer_modified_at = w.modified
+        FROM unnest(%s::bigint[], %s::timestamptz[]) AS w(id, modified)
+        WHERE c.id = w.id RETURNING c.id, c.content_hash, c.outer_modified_at
+    )
+    UPDATE orders_channelorderversion v SET outer_modified_at = h.outer_modified_at
+    FROM heard h WHERE v.channel_order_id = h.id AND v.content_hash = h.content_hash
+"""
 # Faulty now, but taken with this very content before: its SKU was renamed since, or its listing is gone.
 TAKEN_ALREADY = """
     SELECT w.position, o.id, o.number FROM unnest(%s::int[], %s::text[], %s::bytea[]) AS w(position, outer_id, hash)
@@ -625,11 +635,14 @@ def _update(
     heard = _heard_before(known_orders, sheets)
     versions: list[tuple[int, Sheet, bool]] = []
     newer: list[Change] = []
+    said_again: list[tuple[int, datetime]] = []
     for known in known_orders:
         position, sheet = sheets[known.outer_id]
         draft, result = sheet.draft, "changed"
         if bytes(known.content_hash) == sheet.hash:
             result = "unchanged"
+            if draft.outer_modified_at > known.outer_modified_at:
+                said_again.append((known.channel_order_id, draft.outer_modified_at))
         elif draft.outer_modified_at < known.outer_modified_at or known.channel_order_id in heard:
             result = "stale"
             versions.append((known.channel_order_id, sheet, True))
@@ -637,6 +650,8 @@ def _update(
             versions.append((known.channel_order_id, sheet, False))
             newer.append(Change(known, draft, sheet.skus, sheet.hash, sheet.holds))
         results[position] = Captured(draft.outer_id, result, known.order_id, known.number or "")  # type: ignore[arg-type]
+    if said_again:
+        execute(SAID_AGAIN, [list(column) for column in zip(*said_again, strict=True)])
     if versions:
         _insert_versions(versions, at=at, source=source)
     if newer:

@@ -179,6 +179,41 @@ def test_what_a_platform_says_once_more_later_is_its_newest_word(house: House) -
     assert ChannelOrder.objects.get().outer_modified_at == draft.outer_modified_at + timedelta(minutes=2)
 
 
+def test_what_a_platform_repeats_later_makes_what_it_said_in_between_an_older_word(house: House) -> None:
+    draft = order_draft(line_draft(house.sku), payload={"memo": "a"}, seller_memo="a")
+    house.take(draft)
+
+    (echo,) = house.take(later(draft, 3))
+    (late,) = house.take(later(draft, 2, payload={"memo": "b"}, seller_memo="b"))
+
+    assert (echo.result, late.result) == ("unchanged", "stale")
+    assert SalesOrder.objects.get().seller_memo == "a"
+    channel_order = ChannelOrder.objects.get()
+    assert channel_order.outer_modified_at == draft.outer_modified_at + timedelta(minutes=3)
+    assert channel_order.versions == 1
+
+
+def test_an_echo_of_an_earlier_moment_does_not_turn_the_clock_back(house: House) -> None:
+    draft = order_draft(line_draft(house.sku), payload={"memo": "a"})
+    house.take(later(draft, 3))
+
+    house.take(draft)
+
+    assert ChannelOrder.objects.get().outer_modified_at == draft.outer_modified_at + timedelta(minutes=3)
+
+
+def test_the_statements_of_many_echoes_are_those_of_few(house: House) -> None:
+    counts = []
+    for size in (2, 12):
+        drafts = [order_draft(line_draft(house.sku), payload={"size": size, "n": n}) for n in range(size)]
+        house.take(*drafts)
+        with StatementCounter() as counter:
+            house.take(*[later(draft) for draft in drafts])
+        counts.append(counter.statements)
+
+    assert counts[0] == counts[1]
+
+
 @pytest.mark.parametrize(
     "change",
     [
