@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
 
+from omni.kernel.sql import execute
 from orders.cancel import LineCancel, cancel_lines
 from orders.drift import CHECKS
 from orders.hold import NewHold, place_holds
@@ -87,3 +89,23 @@ def test_the_doctor_finds_an_order_that_is_over_and_held(house: House) -> None:
 
     assert [row["number"] for row in found] == [order.number]
     assert check.find(5) == []
+
+
+def test_holds_that_were_open_before_they_ended_with_their_orders_are_closed_by_the_upgrade(
+    house: House,
+) -> None:
+    over, live = house.order(), house.order()
+    hold(live)
+    cancel_lines(cancels=[LineCancel(over.lines.get().pk)], reason="buyer called", **BY)
+    OrderHold.objects.create(order=over, kind=HoldKind.REFUND, reason="x", placed_by="test")
+    SalesOrder.objects.filter(pk=over.pk).update(open_holds=1)
+
+    upgrade = import_module("orders.migrations.0012_what_is_over_is_not_held")
+    for _twice in range(2):
+        execute(upgrade.CLOSE)
+
+    over.refresh_from_db()
+    live.refresh_from_db()
+    assert (over.open_holds, live.open_holds) == (0, 1)
+    assert over.holds.get().note_said == "Nothing of the order is left to ship."
+    assert over.events.filter(kind="hold.resolved").count() == 1
