@@ -5,28 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from django.db.models import Model, Q
 
 from omni.kernel.sql import fetch_all
-from orders.models import SalesOrder
-from orders.states import Stage
+from orders.models import DispatchNotice, FulfilmentOrder, ParkedOrder, SalesOrder
+from orders.states import FulfilmentState, Stage
 
-# Each condition is that of a partial index; nothing else is ever counted.
-QUEUES: Mapping[str, tuple[str, str]] = {
-    "pending_payment": ("orders_salesorder", "stage = 'pending_payment'"),
-    "captured": ("orders_salesorder", "stage = 'captured'"),
-    "in_review": ("orders_salesorder", "stage = 'in_review'"),
-    "held": ("orders_salesorder", "open_holds > 0"),
-    "short": ("orders_salesorder", "short_lines > 0"),
-    "approved": ("orders_salesorder", "stage = 'approved'"),
-    "sourced": ("orders_salesorder", "stage = 'sourced'"),
-    "to_ship": ("orders_salesorder", "stage = 'released'"),
-    "refused": ("orders_fulfilmentorder", "state = 'refused'"),
-    "unanswered": ("orders_fulfilmentorder", "state = 'requested'"),
-    "cancelling": ("orders_fulfilmentorder", "state = 'cancel_requested'"),
-    "parked": ("orders_parkedorder", "state = 'open'"),
-    "dispatch_due": ("orders_dispatchnotice", "state = 'due'"),
-    "dispatch_failed": ("orders_dispatchnotice", "state = 'failed'"),
+# Each condition is that of a partial index; nothing else is ever counted. The pages of the queues ask the same.
+QUEUES: Mapping[str, tuple[type[Model], Q]] = {
+    "pending_payment": (SalesOrder, Q(stage=Stage.PENDING_PAYMENT)),
+    "captured": (SalesOrder, Q(stage=Stage.CAPTURED)),
+    "in_review": (SalesOrder, Q(stage=Stage.IN_REVIEW)),
+    "held": (SalesOrder, Q(open_holds__gt=0)),
+    "short": (SalesOrder, Q(short_lines__gt=0)),
+    "approved": (SalesOrder, Q(stage=Stage.APPROVED)),
+    "sourced": (SalesOrder, Q(stage=Stage.SOURCED)),
+    "to_ship": (SalesOrder, Q(stage=Stage.RELEASED)),
+    "refused": (FulfilmentOrder, Q(state=FulfilmentState.REFUSED)),
+    "unanswered": (FulfilmentOrder, Q(state=FulfilmentState.REQUESTED)),
+    "cancelling": (FulfilmentOrder, Q(state=FulfilmentState.CANCEL_REQUESTED)),
+    "parked": (ParkedOrder, Q(state=ParkedOrder.State.OPEN)),
+    "dispatch_due": (DispatchNotice, Q(state=DispatchNotice.State.DUE)),
+    "dispatch_failed": (DispatchNotice, Q(state=DispatchNotice.State.FAILED)),
 }
+
+
+def waits_in(queue: str) -> Q:
+    """The condition of a queue."""
+    return QUEUES[queue][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +48,13 @@ class Queue:
 
 def count_queues(*, limit: int = 1000) -> dict[str, Queue]:
     """Every queue with its length, counted up to `limit`, in one statement."""
-    parts = [
-        f"(SELECT '{name}', count(*), min(id) FROM (SELECT id FROM {table} WHERE {condition} ORDER BY id LIMIT %s) q)"  # noqa: S608
-        for name, (table, condition) in QUEUES.items()
-    ]
-    rows = fetch_all(" UNION ALL ".join(parts), [limit] * len(parts))
+    parts, params = [], list[Any]()
+    for name, (model, condition) in QUEUES.items():
+        first = model._default_manager.filter(condition).order_by("id").values("id")[:limit]
+        statement, values = first.query.sql_with_params()
+        parts.append(f"(SELECT '{name}', count(*), min(id) FROM ({statement}) q)")  # noqa: S608
+        params.extend(values)
+    rows = fetch_all(" UNION ALL ".join(parts), params)
     return {name: Queue(name, count, oldest) for name, count, oldest in rows}
 
 

@@ -14,8 +14,8 @@ from orders.admin.filters import (
     StateAgeFilter,
     TroubleFilter,
 )
-from orders.models import DispatchNotice, ParkedOrder
-from orders.states import FulfilmentState, Stage
+from orders.backlog import waits_in
+from orders.states import FulfilmentState
 from products.admin.scoped import ShopFilter
 
 ORDER_QUEUES = {
@@ -25,7 +25,7 @@ ORDER_QUEUES = {
             "captured",
             _("Captured"),
             _("Paid orders that the automatic review has not looked at yet. Usually empty within seconds."),
-            Q(stage=Stage.CAPTURED),
+            waits_in("captured"),
             ("number", "show_shop", "show_total", "receiver_mask", "show_trouble", "show_waiting"),
             "inbox",
             "stage_at",
@@ -38,7 +38,7 @@ ORDER_QUEUES = {
             _(
                 "A rule asks a person to look. Approve what is right, hold what is unclear, cancel what is wrong."
             ),
-            Q(stage=Stage.IN_REVIEW),
+            waits_in("in_review"),
             (
                 "number",
                 "show_shop",
@@ -57,7 +57,7 @@ ORDER_QUEUES = {
             "held",
             _("Held"),
             _("Something must be settled before these may ship: each hold says what. All must be resolved."),
-            Q(open_holds__gt=0),
+            waits_in("held"),
             (
                 "number",
                 "show_shop",
@@ -78,7 +78,7 @@ ORDER_QUEUES = {
             _(
                 "Taken, but stock was not enough. They are filled by themselves, oldest first, when stock comes in."
             ),
-            Q(short_lines__gt=0),
+            waits_in("short"),
             (
                 "number",
                 "show_shop",
@@ -99,7 +99,7 @@ ORDER_QUEUES = {
             _(
                 "Approved and waiting for a location. What stays here is held, short, or no location can send it."
             ),
-            Q(stage=Stage.APPROVED),
+            waits_in("approved"),
             ("number", "show_shop", "show_total", "receiver_mask", "show_trouble", "show_waiting"),
             "alt_route",
             "stage_at",
@@ -110,7 +110,7 @@ ORDER_QUEUES = {
             "to_release",
             _("To release"),
             _("Sourced, but a warehouse has not taken its part yet: not sent, not answered, or refused."),
-            Q(stage=Stage.SOURCED),
+            waits_in("sourced"),
             ("number", "show_shop", "show_parts", "show_total", "show_ship_by", "show_waiting"),
             "outbox",
             "stage_at",
@@ -121,7 +121,7 @@ ORDER_QUEUES = {
             "unpaid",
             _("Awaiting payment"),
             _("Placed, not paid. They hold no stock unless the shop says so."),
-            Q(stage=Stage.PENDING_PAYMENT),
+            waits_in("pending_payment"),
             ("number", "show_shop", "show_total", "receiver_mask", "show_waiting"),
             "hourglass_empty",
             "stage_at",
@@ -138,7 +138,7 @@ FULFILMENT_QUEUES = {
             "refused",
             _("Refused by warehouse"),
             _("The warehouse said no, and why. Mend the cause and release again, or send it from elsewhere."),
-            Q(state=FulfilmentState.REFUSED),
+            waits_in("refused"),
             ("number", "show_location", "show_orders", "show_units", "show_refusal", "show_waiting"),
             "cancel_schedule_send",
             "state_at",
@@ -168,7 +168,7 @@ FULFILMENT_QUEUES = {
             "unanswered",
             _("Unanswered by warehouse"),
             _("Sent, but no answer has come. The warehouse is asked again before anything is sent twice."),
-            Q(state=FulfilmentState.REQUESTED),
+            waits_in("unanswered"),
             ("number", "show_location", "show_orders", "show_units", "attempts", "show_waiting"),
             "pending",
             "state_at",
@@ -179,7 +179,7 @@ FULFILMENT_QUEUES = {
             "cancelling",
             _("Cancel asked"),
             _("We asked the warehouse to stop. It may still answer no, and the parcel may leave meanwhile."),
-            Q(state=FulfilmentState.CANCEL_REQUESTED),
+            waits_in("cancelling"),
             ("number", "show_location", "show_orders", "show_units", "show_waiting"),
             "block",
             "state_at",
@@ -194,7 +194,7 @@ PARKED_QUEUES = {
         "open",
         _("Parked orders"),
         _("Orders from a channel that could not be taken, each with its reason. Mend the cause, then retry."),
-        Q(state=ParkedOrder.State.OPEN),
+        waits_in("parked"),
         ("outer_id", "show_shop", "show_reason", "show_detail", "attempts", "show_waiting"),
         "car_crash",
         "parked_at",
@@ -208,7 +208,7 @@ NOTICE_QUEUES = {
         "failed",
         _("Failed dispatch notices"),
         _("The channel does not take our word that a parcel left. Mend the cause, then send again."),
-        Q(state=DispatchNotice.State.FAILED),
+        waits_in("dispatch_failed"),
         ("show_order", "show_shop", "show_parcel", "last_error", "attempts", "show_waiting"),
         "mark_email_unread",
         "created_at",
