@@ -9,8 +9,7 @@ from uuid import UUID
 from django.db import transaction
 
 from inventory.events import ShortagesFilled
-from inventory.lock import lock_pools
-from inventory.reserve import Demand, find_sources, find_standings, share_out, write_promises
+from inventory.reserve import Demand, find_standings, lock_sources, share_out, write_promises
 from omni.kernel.events import record_events
 from omni.kernel.sql import fetch_all
 
@@ -41,8 +40,7 @@ def fill_shortages(*, sku_ids: Sequence[int], at: datetime, by: str) -> list[UUI
     ]
     if not waiting:
         return []
-    sources = find_sources(waiting, at=at)
-    pools = lock_pools(pool_id for source in sources.values() for pool_id in source.pool_ids)
+    sources, pools = lock_sources(waiting, at=at)
     owed = fetch_all(LOCK_SHORTAGES, [[demand.line_key for demand in waiting]])
     demands = [Demand(key, shop, sku, quantity) for _id, key, shop, sku, quantity in sorted(owed)]
     draws, _short = share_out(demands, sources=sources, pools=pools)

@@ -24,7 +24,6 @@ from inventory.lock import (
     Part,
     lock_levels,
     lock_lines,
-    lock_pools,
 )
 from inventory.models.ledger import Account, MovementKind
 from inventory.models.promise import Reservation, Shortage
@@ -112,6 +111,22 @@ FIND_SOURCES = """
         AND (p.starts_at IS NULL OR p.starts_at <= %s) AND (p.ends_at IS NULL OR p.ends_at > %s)
     WHERE s.kind NOT IN ('safety', 'revoking')
     ORDER BY w.shop_id, w.sku_id, s.position, s.id
+"""
+
+# The same for pairs that have pools now, with the pools locked: one after another in id order, as LOCK_POOLS does.
+LOCK_SOURCES = """
+    SELECT w.shop_id, w.sku_id, s.position, s.id,
+           p.id, p.group_id, p.sku_id, p.kind, p.label, p.granted, p.reserved, p.target
+    FROM unnest(%s::bigint[], %s::bigint[]) AS w(shop_id, sku_id)
+    JOIN inventory_shoppool s ON s.shop_id = w.shop_id AND (
+        s.sku_id = w.sku_id
+        OR s.sku_id IS NULL AND NOT EXISTS (
+            SELECT FROM inventory_shoppool own WHERE own.shop_id = w.shop_id AND own.sku_id = w.sku_id))
+    JOIN inventory_stockpool p
+        ON p.sku_id = w.sku_id AND p.group_id = s.group_id AND p.kind = s.kind AND p.label = s.label
+        AND (p.starts_at IS NULL OR p.starts_at <= %s) AND (p.ends_at IS NULL OR p.ends_at > %s)
+    WHERE s.kind NOT IN ('safety', 'revoking')
+    ORDER BY p.id FOR NO KEY UPDATE OF p
 """
 
 # After the lock: what a line holds or has had shipped, its highest part number, and whether it is owed anything.
@@ -205,14 +220,13 @@ def reserve_stock(
     leaves no trace instead, and demands with the same `together` stand or fall as one. `lines_are_new`: the caller has
     made these lines in this transaction and knows that nobody ever promised them anything.
 
-    Returns one outcome per demand, in the order given. Takes at most eight statements, however many demands.
+    Returns one outcome per demand, in the order given. Takes at most nine statements, however many demands.
     Raises NothingDemanded, and LineIsBusy (nothing was changed; ask again).
     """
     demands = _first_of_each_line(wanted)
     if not demands:
         return []
-    sources = find_sources(demands.values(), at=at)
-    pools = lock_pools(pool_id for source in sources.values() for pool_id in source.pool_ids)
+    sources, pools = lock_sources(demands.values(), at=at)
     standings = dict.fromkeys(demands, Standing()) if lines_are_new else find_standings(demands)
     new = [demand for key, demand in demands.items() if not standings[key].held]
     draws, short = share_out(new, sources=sources, pools=pools, stand_together=refuse_short)
@@ -232,6 +246,23 @@ def find_sources(demands: Iterable[Demand], *, at: datetime) -> Sources:
         if pool_id is not None:
             source.pool_ids.append(pool_id)
     return sources
+
+
+def lock_sources(demands: Iterable[Demand], *, at: datetime) -> tuple[Sources, dict[int, LockedPool]]:
+    """The same, with every pool that may be drawn on locked until the transaction ends."""
+    demands = list(demands)
+    pairs = sorted({(demand.shop_id, demand.sku_id) for demand in demands})
+    shops, skus = as_array(shop for shop, _sku in pairs), as_array(sku for _shop, sku in pairs)
+    rows = fetch_all(LOCK_SOURCES, [shops, skus, at, at])
+    pools = {row[4]: LockedPool(*row[4:]) for row in rows}
+    sources: dict[tuple[int, int], Source] = {}
+    for shop_id, sku_id, _position, _draw_id, pool_id, group_id, *_pool in sorted(rows):
+        sources.setdefault((shop_id, sku_id), Source(group_id, [])).pool_ids.append(pool_id)
+    if len(sources) < len(pairs):
+        # Without a pool there is nothing to draw on, but a group that owes it.
+        rest = [demand for demand in demands if (demand.shop_id, demand.sku_id) not in sources]
+        sources |= {pair: Source(source.group_id, []) for pair, source in find_sources(rest, at=at).items()}
+    return sources, pools
 
 
 def find_standings(line_keys: Iterable[UUID]) -> dict[UUID, Standing]:

@@ -82,6 +82,7 @@ INSTALLED_APPS = [
     "reports.apps.ReportsConfig",
     "integrations.apps.IntegrationsConfig",
 ]
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # who calls is known by name; addresses are the proxy's business
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # omni.request_id has looked at it
 MIDDLEWARE = [
     "omni.request_id.RequestId",

@@ -5,13 +5,13 @@ An event is written with the change that it tells of, and handed on later.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 
 from omni.kernel import doorbell
+from omni.kernel.canonical import dump_json
 from omni.kernel.sql import execute
 
 RELAY = "omni.tasks.relay_outbox"
@@ -54,5 +54,7 @@ def record_events(*events: Event) -> None:
         return
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("an event is recorded in the transaction of the change that it tells of")
-    execute(INSERT, [[event.kind() for event in events], [json.dumps(asdict(event)) for event in events]])
+    execute(
+        INSERT, [[event.kind() for event in events], [dump_json(vars(event)).decode() for event in events]]
+    )
     doorbell.ring_after_commit(RELAY)

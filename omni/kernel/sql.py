@@ -21,6 +21,7 @@ from django.db.models import Model
 Params = Sequence[Any] | Mapping[str, Any]
 Row = TypeVar("Row", bound=Model)
 FEW_ROWS = 12
+VALUES_MAX = 50
 _IS_FEW: ContextVar[bool] = ContextVar("is_few", default=False)
 
 
@@ -34,15 +35,13 @@ def few_rows() -> Iterator[None]:
         _IS_FEW.reset(token)
 
 
-@contextmanager
-def _open_cursor() -> Iterator[Any]:
-    with connection.cursor() as cursor:
-        if not _IS_FEW.get():
-            yield cursor
-            return
-        # As Django opens its own, but with parameters that the server binds: others cannot be prepared.
-        with connection._prepare_cursor(ServerBindingCursor(connection.connection)) as preparing:  # type: ignore[attr-defined, call-arg]
-            yield preparing
+def _open_cursor() -> Any:
+    if not _IS_FEW.get():
+        return connection.cursor()
+    # As Django opens its own, but with parameters that the server binds: others cannot be prepared.
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    return connection._prepare_cursor(ServerBindingCursor(connection.connection))  # type: ignore[attr-defined, call-arg]
 
 
 def fetch_all(statement: str, params: Params = ()) -> list[tuple[Any, ...]]:
@@ -91,13 +90,11 @@ def load_rows(*loads: Load) -> None:
     if not loads:
         return
     if sum(len(load.rows) for load in loads) <= FEW_ROWS:
-        values = [value for load in loads for row in load.rows for value in row]
-        execute(
-            _insert_statement(
-                tuple((load.table, tuple(load.columns.items()), len(load.rows)) for load in loads)
-            ),
-            values,
-        )
+        for together in _parcel_out(loads):
+            shapes = tuple((load.table, tuple(load.columns.items()), len(load.rows)) for load in together)
+            execute(
+                _insert_statement(shapes), [value for load in together for row in load.rows for value in row]
+            )
         return
     with connection.cursor() as cursor:
         for load in loads:
@@ -106,6 +103,20 @@ def load_rows(*loads: Load) -> None:
                 copy.set_types(tuple(load.columns.values()))
                 for row in load.rows:
                     copy.write_row(row)
+
+
+def _parcel_out(loads: Sequence[Load]) -> list[list[Load]]:
+    """Tables that go together: of statements with more values than that, the driver does not keep the parsed form."""
+    parcels: list[list[Load]] = []
+    free = 0
+    for load in loads:
+        values = len(load.columns) * len(load.rows)
+        if not parcels or values > free:
+            parcels.append([])
+            free = VALUES_MAX
+        parcels[-1].append(load)
+        free -= values
+    return parcels
 
 
 @lru_cache(maxsize=256)

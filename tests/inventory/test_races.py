@@ -56,6 +56,9 @@ def quiet_doorbell(settings: LazySettings) -> None:
 def no_pool_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pools are read without being locked, as by a queryset that nobody evaluated."""
     monkeypatch.setattr(lock, "LOCK_POOLS", lock.LOCK_POOLS.replace("FOR NO KEY UPDATE", ""))
+    unlocked = reserve.LOCK_SOURCES.replace("FOR NO KEY UPDATE OF p", "")
+    assert unlocked != reserve.LOCK_SOURCES
+    monkeypatch.setattr(reserve, "LOCK_SOURCES", unlocked)
 
 
 @pytest.fixture
@@ -294,9 +297,9 @@ def test_batches_over_the_same_skus_in_any_order_never_deadlock() -> None:
 @pytest.mark.usefixtures("broken_on_purpose")
 def test_mutant_without_the_order_of_locks_they_deadlock(monkeypatch: pytest.MonkeyPatch) -> None:
     """An ORDER BY that is merely missing leaves the order to the plan: here it is nobody's."""
-    unordered = lock.LOCK_POOLS.replace("ORDER BY id", "ORDER BY random()")
-    assert unordered != lock.LOCK_POOLS
-    monkeypatch.setattr(lock, "LOCK_POOLS", unordered)
+    unordered = reserve.LOCK_SOURCES.replace("ORDER BY p.id", "ORDER BY random()")
+    assert unordered != reserve.LOCK_SOURCES
+    monkeypatch.setattr(reserve, "LOCK_SOURCES", unordered)
 
     must_break(overlapping_batches_race)
 

@@ -260,7 +260,7 @@ def test_the_pools_are_locked_in_id_order_before_anything_is_written() -> None:
     statements = [query["sql"] for query in queries]
     lock = next(i for i, sql in enumerate(statements) if "FOR NO KEY UPDATE" in sql)
     write = next(i for i, sql in enumerate(statements) if "UPDATE inventory_stockpool" in sql)
-    assert "ORDER BY id" in statements[lock]
+    assert "ORDER BY p.id" in statements[lock]
     assert lock < write
 
 

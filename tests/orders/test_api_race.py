@@ -21,9 +21,9 @@ UNITS, BUYERS, CLIENTS = 100, 300, 12
 # The mutant: neither lock nor guard, and a moment between looking and taking in which a rival fits.
 WITHOUT_LOCK_AND_GUARD = """
 import time
-from inventory import lock, reserve
+from inventory import reserve
 
-lock.LOCK_POOLS = lock.LOCK_POOLS.replace("FOR NO KEY UPDATE", "")
+reserve.LOCK_SOURCES = reserve.LOCK_SOURCES.replace("FOR NO KEY UPDATE OF p", "")
 reserve.WRITE_PROMISES = reserve.WRITE_PROMISES.replace("AND p.granted - p.reserved >= v.quantity", "")
 share_out = reserve.share_out
 
