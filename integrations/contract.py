@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
+from django.utils.functional import Promise
+
 from orders.draft import OrderDraft, Receiver, RefundDraft
 
 # --- errors -------------------------------------------------------------------------------------------------
@@ -74,6 +76,39 @@ class Capabilities:
     prices: bool = False
     reopens_open_orders: bool = False  # the change feed misses changes: re-read every open order each cycle
     receiver: Literal["plain", "masked"] = "plain"
+
+
+# --- what a person must tell an adapter ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing that an adapter must or may be told about its account, and how a form asks for it.
+
+    `name`: its key; `sender.city` is the key `city` of the object `sender`. `kind`: `pairs` is a table of our words and
+    theirs, `choice` one of `choices`, `number` is not negative.
+    """
+
+    name: str
+    label: Promise
+    help: Promise | str = ""
+    kind: Literal["text", "number", "yes_no", "pairs", "choice"] = "text"
+    is_required: bool = False
+    choices: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """How an account of this kind is set up.
+
+    `credentials`: what is kept secret. `credential_sets`: one of these sets of their names must be complete.
+    """
+
+    title: Promise
+    address: Promise  # what the base URL is
+    credentials: Sequence[Need]
+    credential_sets: Sequence[Sequence[str]]
+    settings: Sequence[Need]
 
 
 # --- what goes out, and what comes back line by line --------------------------------------------------------
@@ -142,6 +177,15 @@ class ChannelAdapter(Protocol):
     """One sales channel."""
 
     capabilities: Capabilities
+    description: Description
+
+    def greet(self) -> str:
+        """Ask one cheap question, once, that only the right address and credentials answer; change nothing.
+
+        Returns what the other side calls the account; empty: it does not say.
+        Raises ChannelUnavailable, ChannelRejected.
+        """
+        ...
 
     def pull_orders(self, *, since: datetime, until: datetime) -> Iterator[list[OrderDraft | BadPayload]]:
         """Every order that changed in [since, until], in pages, complete with its details.
@@ -234,6 +278,12 @@ class WarehouseStock:
 
 class WarehouseAdapter(Protocol):
     """One warehouse (WMS)."""
+
+    description: Description
+
+    def greet(self) -> str:
+        """As that of a channel."""
+        ...
 
     def create_delivery(self, *, order: DeliveryOrder) -> WarehouseAnswer:
         """Idempotent by `order.number`: an order that the warehouse already has is `ok`."""

@@ -93,8 +93,8 @@ def pause_connection(*, connection_id: int, reason: str, at: datetime, by: str) 
 
 
 @transaction.atomic
-def resume_connection(*, connection_id: int, at: datetime, by: str) -> None:
-    """Let a paused connection run again, at once. Raises NotPaused."""
+def resume_connection(*, connection_id: int, at: datetime, by: str, reason: str = "") -> None:
+    """Let a paused connection run again, at once. `reason`: what was mended. Raises NotPaused."""
     connection = Connection.objects.select_for_update().get(pk=connection_id)
     if connection.health != Connection.Health.PAUSED:
         raise NotPaused(_("The connection %(code)s is not paused.") % {"code": connection.code})
@@ -104,4 +104,4 @@ def resume_connection(*, connection_id: int, at: datetime, by: str) -> None:
     connection.not_before = at
     connection.save(update_fields=["health", "paused_reason", "failures", "not_before"])
     connection.cursors.update(due_at=at, failures=0)
-    record_act(by=by, action="connection.resumed", subject=connection)
+    record_act(by=by, action="connection.resumed", subject=connection, reason=reason)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 from django.conf import settings
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from integrations.channels.medusa.adapter import MedusaAdapter
 from integrations.channels.top.adapter import TopAdapter
-from integrations.contract import Capabilities, ChannelAdapter, WarehouseAdapter
+from integrations.contract import Capabilities, ChannelAdapter, Description, Need, WarehouseAdapter
 from integrations.models import Connection
 from integrations.pace import PacedHttpClient
 from integrations.warehouses.qimen.adapter import QimenAdapter
@@ -26,11 +27,68 @@ WAREHOUSES: Mapping[str, Callable[..., WarehouseAdapter]] = {
     "qimen": QimenAdapter,
 }
 
+# What the house itself reads from the settings of every connection of a kind, whatever its adapter.
+_HTTP_NEEDS = (
+    Need("timeout_seconds", gettext_lazy("Longest wait for an answer (s)"), kind="number"),
+    Need("calls_per_second", gettext_lazy("Calls a second, at most"), kind="number"),
+)
+HOUSE_NEEDS: Mapping[str, Sequence[Need]] = {
+    Connection.Kind.CHANNEL: (
+        Need("pull_every_seconds", gettext_lazy("Pull every (s)"), kind="number"),
+        Need(
+            "pull_lag_seconds",
+            gettext_lazy("Never ask for what is newer than (s)"),
+            gettext_lazy("How long the platform takes to show what has happened."),
+            kind="number",
+        ),
+        Need(
+            "pull_overlap_seconds",
+            gettext_lazy("Read again what is older by (s)"),
+            gettext_lazy("For what the platform shows late."),
+            kind="number",
+        ),
+        *_HTTP_NEEDS,
+    ),
+    Connection.Kind.WAREHOUSE: (
+        Need(
+            "warehouse_code",
+            gettext_lazy("Warehouse code"),
+            gettext_lazy("What the other side calls this warehouse; our code of the location, if empty."),
+        ),
+        Need("owner_code", gettext_lazy("Owner code"), gettext_lazy("Whose goods they are; OMNI, if empty.")),
+        Need("carrier_code", gettext_lazy("Carrier"), gettext_lazy("By whom orders are sent; SF, if empty.")),
+        *_HTTP_NEEDS,
+    ),
+}
+
 
 class UnknownAdapter(BadInput):
     """The connection names an adapter that this version does not have."""
 
     code = "unknown_adapter"
+
+
+def known_adapters() -> list[tuple[str, str, Description]]:
+    """(kind, name, description) of everything that can be connected, channels first."""
+    adapters = ((Connection.Kind.CHANNEL, CHANNELS), (Connection.Kind.WAREHOUSE, WAREHOUSES))
+    return [
+        (str(kind), name, cast("Any", adapter).description)
+        for kind, found in adapters
+        for name, adapter in cast("Mapping[str, Any]", found).items()
+    ]
+
+
+def describe(connection: Connection) -> Description:
+    """How a connection's adapter is set up. Raises UnknownAdapter."""
+    adapters: Mapping[str, Any] = CHANNELS if connection.kind == Connection.Kind.CHANNEL else WAREHOUSES
+    return cast("Description", cast("Any", _find(adapters, connection)).description)
+
+
+def known_settings(connection: Connection) -> list[Need]:
+    """What may stand in a connection's settings: its adapter's own, then those of the house. Raises UnknownAdapter."""
+    own = describe(connection).settings
+    names = {need.name for need in own}
+    return [*own, *(need for need in HOUSE_NEEDS[connection.kind] if need.name not in names)]
 
 
 def capabilities(connection: Connection) -> Capabilities:

@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils.translation import gettext_lazy
+
 from integrations.contract import (
     BadPayload,
     Capabilities,
     ChannelRejected,
     ChannelUnavailable,
     DeliveryOrder,
+    Description,
     DispatchLine,
     LineResult,
+    Need,
     PriceLine,
     StockLine,
     WarehouseAnswer,
@@ -28,6 +32,17 @@ LOST = ChannelUnavailable("no answer", is_unknown_outcome=True)
 EXPIRED = ChannelRejected("session expired", code="27", is_auth=True)
 
 Hook = Callable[[], object]
+
+
+def describe_fake() -> Description:
+    """An account with one password and one setting that must be there."""
+    return Description(
+        title=gettext_lazy("warehouse"),
+        address=gettext_lazy("address"),
+        credentials=(Need("token", gettext_lazy("Password"), is_required=True),),
+        credential_sets=(("token",),),
+        settings=(Need("stall", gettext_lazy("name"), is_required=True),),
+    )
 
 
 @dataclass
@@ -46,6 +61,7 @@ class Market:
             refunds=True,
         )
     )
+    description: Description = field(default_factory=describe_fake)
     orders: list[OrderDraft | BadPayload] = field(default_factory=list)
     refunds: list[RefundDraft | BadPayload] = field(default_factory=list)
     hidden: list[OrderDraft] = field(default_factory=list)  # not in the change feed, but there
@@ -60,6 +76,10 @@ class Market:
 
     def __call__(self, **_: Any) -> Market:
         return self
+
+    def greet(self) -> str:
+        self._call("greet", None)
+        return "The corner shop"
 
     def pull_orders(self, *, since: datetime, until: datetime) -> Iterator[list[OrderDraft | BadPayload]]:
         self._call("pull_orders", (since, until))
@@ -138,6 +158,7 @@ class Market:
 class Depot:
     """A warehouse. `takes_effect`: whether a create that fails has been done all the same."""
 
+    description: Description = field(default_factory=describe_fake)
     fails: dict[str, Exception] = field(default_factory=dict)
     takes_effect: bool = False
     refusal: str = ""
@@ -148,6 +169,12 @@ class Depot:
 
     def __call__(self, **_: Any) -> Depot:
         return self
+
+    def greet(self) -> str:
+        self.calls.append("greet")
+        if "greet" in self.fails:
+            raise self.fails["greet"]
+        return "Depot one"
 
     def create_delivery(self, *, order: DeliveryOrder) -> WarehouseAnswer:
         with self._lock:

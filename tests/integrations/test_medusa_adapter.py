@@ -815,3 +815,37 @@ def test_an_answer_of_another_shape_is_not_taken_for_an_empty_shop(
 
     with pytest.raises(ChannelUnavailable):
         list(adapter.list_order_ids(since=SINCE, until=SINCE + timedelta(days=1)))
+
+
+# --- greeting -----------------------------------------------------------------------------------------------
+
+
+def test_a_greeting_reads_the_names_of_the_shop_and_of_its_stock_location(
+    play: Callable[[Replay], MedusaAdapter],
+) -> None:
+    replay = Replay()
+    replay.expect("GET", "/admin/stores", answer={"stores": [{"id": "store_1", "name": "Lumi"}]})
+    replay.expect(
+        "GET",
+        "/admin/stock-locations/sloc_1",
+        answer={"stock_location": {"id": "sloc_1", "name": "Shanghai"}},
+    )
+
+    assert play(replay, api_key="sk_1").greet() == "Lumi, Shanghai"  # type: ignore[call-arg]
+
+
+def test_a_greeting_of_a_shop_without_that_stock_location_is_refused(
+    play: Callable[[Replay], MedusaAdapter],
+) -> None:
+    replay = Replay()
+    replay.expect("GET", "/admin/stores", answer={"stores": []})
+    replay.expect(
+        "GET",
+        "/admin/stock-locations/sloc_1",
+        status=404,
+        answer={"type": "not_found", "message": "Stock location with id: sloc_1 was not found"},
+    )
+
+    with pytest.raises(ChannelRejected, match="sloc_1 was not found") as refused:
+        play(replay, api_key="sk_1").greet()  # type: ignore[call-arg]
+    assert not refused.value.is_auth

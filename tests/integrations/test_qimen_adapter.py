@@ -661,3 +661,28 @@ def test_answers_are_documents_that_the_other_side_can_read() -> None:
         "sign-check-failure",
         "<Illegal> & request",
     )
+
+
+# --- greeting -----------------------------------------------------------------------------------------------
+
+
+def test_a_greeting_asks_for_an_order_that_nobody_has(
+    warehouse: Warehouse, make_adapter: Callable[..., QimenAdapter]
+) -> None:
+    warehouse.answers["deliveryorder.query"] = [failure("单据不存在")]
+
+    assert make_adapter(warehouse_code="SHA", owner_code="OMNI").greet() == "SHA"
+
+    assert warehouse.methods == ["deliveryorder.query"]
+    assert str(warehouse.document().findtext("orderCode")).startswith("OMNI-HELLO-")
+
+
+def test_a_greeting_with_a_wrong_signature_is_refused(
+    warehouse: Warehouse, make_adapter: Callable[..., QimenAdapter]
+) -> None:
+    warehouse.answers["deliveryorder.query"] = [failure("Invalid signature", code="25")]
+
+    with pytest.raises(ChannelRejected) as refused:
+        make_adapter().greet()
+
+    assert refused.value.is_auth

@@ -819,3 +819,35 @@ def test_a_server_that_is_away_is_for_later_and_the_outcome_is_known(http: HttpC
             pulled_ids(adapter)
 
     assert not raised.value.is_unknown_outcome
+
+
+# --- greeting ---
+
+
+def test_a_greeting_asks_once_for_one_trade(adapter: TopAdapter, top: Stub) -> None:
+    top.handlers["taobao.trades.sold.get"] = lambda _: {"total_results": 0}
+
+    adapter.greet()
+
+    (call,) = top.calls
+    assert (call["method"], call["page_size"], call["fields"]) == ("taobao.trades.sold.get", "1", "tid")
+
+
+def test_a_greeting_with_an_expired_session_is_refused_at_once(adapter: TopAdapter, top: Stub) -> None:
+    top.handlers["taobao.trades.sold.get"] = lambda _: error(27, "invalid-sessionkey")
+
+    with pytest.raises(ChannelRejected) as refused:
+        adapter.greet()
+
+    assert refused.value.is_auth
+    assert len(top.calls) == 1
+
+
+def test_a_banned_greeting_does_not_keep_a_person_waiting(adapter: TopAdapter, top: Stub) -> None:
+    top.handlers["taobao.trades.sold.get"] = lambda _: fixture("errors")["api_ban"]
+
+    with pytest.raises(ChannelUnavailable) as banned:
+        adapter.greet()
+
+    assert banned.value.is_throttled
+    assert len(top.calls) == 1

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from integrations.channels.medusa.description import DESCRIPTION
 from integrations.channels.medusa.session import MedusaSession, ServerSilent
 from integrations.channels.medusa.translate import ORDER_FIELDS, is_draft, translate_order
 from integrations.contract import (
@@ -53,6 +54,7 @@ class MedusaAdapter:
     orders of this sales channel only), `note_key` (optional: the key of the order's metadata with the buyer's words).
     """
 
+    description = DESCRIPTION
     capabilities = Capabilities(
         honesty="A",
         pull_window_max=timedelta(days=30),
@@ -76,6 +78,16 @@ class MedusaAdapter:
         self._location_id = str(settings.get("location_id") or "")
         self._sales_channel_id = str(settings.get("sales_channel_id") or "")
         self._note_key = str(settings.get("note_key") or "note")
+
+    def greet(self) -> str:
+        """The name of the shop, and of the stock location, which must be there when it is set."""
+        stores = self._list("/admin/stores", key="stores", fields="id,name")
+        names = [str(store.get("name") or "") for store in stores[:1]]
+        if self._location_id:
+            path = f"/admin/stock-locations/{quote(self._location_id, safe='')}"
+            location = self._session.read(path, params={"fields": "id,name"}).get("stock_location")
+            names.append(str(location.get("name") or "") if isinstance(location, dict) else "")
+        return ", ".join(name for name in names if name)
 
     def pull_orders(self, *, since: datetime, until: datetime) -> Iterator[list[OrderDraft | BadPayload]]:
         """Orders placed in the period, then those that changed in it; see the contract.

@@ -19,6 +19,7 @@ from integrations.contract import (
     WarehouseAnswer,
     WarehouseStock,
 )
+from integrations.warehouses.qimen.description import DESCRIPTION
 from integrations.warehouses.qimen.documents import (
     CHINA,
     PREFIX,
@@ -60,6 +61,8 @@ class QimenAdapter:
     city, address).
     """
 
+    description = DESCRIPTION
+
     def __init__(
         self, *, base_url: str, credentials: Mapping[str, Any], settings: Mapping[str, Any], http: HttpClient
     ) -> None:
@@ -67,6 +70,11 @@ class QimenAdapter:
         self._credentials = credentials
         self._settings = settings
         self._http = http
+
+    def greet(self) -> str:
+        """Ask for an order that cannot be there: that it is not known says that address and signature are right."""
+        self.find_delivery(number=f"OMNI-HELLO-{datetime.now(tz=CHINA):%Y%m%d%H%M%S}")
+        return str(self._settings.get("warehouse_code", ""))
 
     def create_delivery(self, *, order: DeliveryOrder) -> WarehouseAnswer:
         """Idempotent by `order.number`: an order that the warehouse already has is `ok`.
