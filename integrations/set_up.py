@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -102,7 +102,7 @@ def change_connection(
     stored = dict(connection.credentials)
     kept = {name: value for name, value in stored.items() if name not in forget}
     given = _filled(credentials)
-    wanted = {
+    wanted: dict[str, Any] = {
         "base_url": base_url.strip(),
         "credentials": kept | given,
         "settings": dict(settings),
@@ -151,11 +151,12 @@ def _check(connection: Connection) -> None:
 
 
 def _missing(description: Description, credentials: Mapping[str, Any]) -> list[str]:
-    lacking: Sequence[Sequence[str]] = [
-        [name for name in names if not credentials.get(name)] for names in description.credential_sets
+    lacking = [
+        ([name for name in names if not credentials.get(name)], len(names))
+        for names in description.credential_sets
     ]
-    # Of several ways to sign in, the one that is nearest to being complete.
-    return list(min(lacking, key=len, default=[]))
+    # Of several ways to sign in, the one that lacks least; of those, the one that has been begun.
+    return min(lacking, key=lambda way: (len(way[0]), len(way[0]) - way[1]), default=([], 0))[0]
 
 
 def _setting(settings: Mapping[str, Any], name: str) -> Any:

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import BaseAdmin, Queue, RowResult, column
-from omni.kernel.display import actor_text, number_text
+from omni.kernel.display import number_text
 from omni.kernel.errors import DomainError
 from omni.kernel.imports.commit import dismiss_rows, start_commit, start_retry, was_stopped
 from omni.kernel.imports.export import template_csv, write_template
@@ -33,6 +33,7 @@ from omni.kernel.imports.undo import start_undo
 from omni.kernel.imports.upload import upload_file
 from omni.kernel.jobs import cancel_job
 from omni.kernel.models import Import, ImportMapping, ImportRow, Job
+from omni.kernel.names import name_actors
 from omni.wiring import IMPORT_TARGETS
 from products.models import Shop
 from products.scope import scope_of
@@ -123,6 +124,7 @@ class OptionsForm(forms.Form):
 class ImportAdmin(BaseAdmin):
     """Every file that came in. Its own page is where it is mapped, previewed, taken and taken back."""
 
+    actors = ("created_by",)
     list_display = (
         "file_name",
         "show_target",
@@ -175,7 +177,7 @@ class ImportAdmin(BaseAdmin):
 
     @column(description=_("by"))
     def show_by(self, run: Import) -> str:
-        return actor_text(run.created_by)
+        return self.who(run, run.created_by)
 
     # --- addresses ------------------------------------------------------------------------------------------
     def get_urls(self) -> list[URLPattern]:
@@ -269,7 +271,7 @@ class ImportAdmin(BaseAdmin):
             "title": run.file_name,
             "run": run,
             "what": target_label(run),
-            "by": actor_text(run.created_by),
+            "by": name_actors([run.created_by], request=request).html(run.created_by),
             "job": run.job if run.job and run.job.state in LIVE else None,
             "may_operate": self.has_operate_permission(request) and target is not None,
             "counts": _counts(run),

@@ -305,6 +305,19 @@ structlog.configure(
     cache_logger_on_first_use=True,
 )
 
+# Who may stand in `by`: the word before the colon, and the table in which it has a name and a page.
+OMNI_ACTORS = {
+    "user": "auth.user",
+    "shop": "products.shop",
+    "rule": "orders.reviewrule",
+    "connection": "integrations.connection",
+    "key": "integrations.apikey",
+    "import": "kernel.import",
+    "location": "inventory.location",
+    "job": "kernel.job",
+}
+OMNI_ACT_WORDS = "omni.words.ACTS"
+
 # --- admin --------------------------------------------------------------------------------------------------
 UNFOLD = {
     "SITE_TITLE": "Omni",

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from inventory.models import Location
-from omni.kernel.display import actor_text
+from omni.kernel.names import Names, name_actors
 from omni.kernel.sentences import read_sentence
 from orders.draft import ChannelState
 from orders.models import ChannelOrderVersion, OrderEvent, Parcel, SalesOrder
 from orders.models.review import HoldKind
 from orders.states import Stage
-from products.models import Shop
 
 Side = OrderEvent.Side
 EVENTS_MAX = 500
@@ -132,14 +130,19 @@ class Moment:
     tone: str = ""
 
 
-def order_timeline(order: SalesOrder) -> list[Moment]:
-    """Everything that is known of an order, newest first. Its cost does not depend on its length."""
+def order_timeline(order: SalesOrder, *, request: HttpRequest | None = None) -> list[Moment]:
+    """Everything that is known of an order, newest first. Its cost does not depend on its length.
+
+    With a `request`, who did it is a link where its user may open the page.
+    """
     events = list(order.events.order_by("-id")[:EVENTS_MAX])
-    names = _names(event.by for event in events)
+    versions = _later_versions(order)
+    actors = [*(event.by for event in events), *(version.source for version in versions)]
+    names = name_actors(actors, request=request)
     # Events of one transaction share their moment, and the sort keeps this order among equals: a parcel is known
     # by the event that tells of it, so it stands above; events by their order of writing.
     moments = [_of_parcel(parcel) for parcel in _parcels(order)]
-    moments += [_of_version(version) for version in _later_versions(order)]
+    moments += [_of_version(version, names) for version in versions]
     moments += [_of_event(event, names) for event in events]
     return sorted(moments, key=lambda moment: moment.at, reverse=True)
 
@@ -149,10 +152,10 @@ def platform_state_text(state: str) -> str:
     return str(PLATFORM_STATES.get(state, state))
 
 
-def source_text(source: str) -> str:
-    """By which way something came; an import is `import:7`."""
+def source_text(source: str, names: Names | None = None) -> str:
+    """By which way something came; an import, `import:7`, by its name where the caller has looked it up."""
     known = SOURCES.get(source)
-    return str(known) if known else actor_text(source)
+    return str(known) if known else (names or Names()).html(source)
 
 
 def sourcing_reason(code: str) -> str:
@@ -160,7 +163,7 @@ def sourcing_reason(code: str) -> str:
     return str(known) if known else code
 
 
-def _of_event(event: OrderEvent, names: dict[str, str]) -> Moment:
+def _of_event(event: OrderEvent, names: Names) -> Moment:
     known = SENTENCES.get(event.kind)
     text = str(known) % _readable(event) if known else event.kind.replace(".", ": ").replace("_", " ")
     at = event.at
@@ -171,7 +174,7 @@ def _of_event(event: OrderEvent, names: dict[str, str]) -> Moment:
         event.side,
         event.get_side_display(),
         " ".join(text.split()),
-        actor_text(event.by, names),
+        names.html(event.by),
         event.kind,
         TONES.get(event.kind, ""),
     )
@@ -204,7 +207,7 @@ def _later_versions(order: SalesOrder) -> list[ChannelOrderVersion]:
     return list(versions.defer("payload").order_by("id")[1:EVENTS_MAX])
 
 
-def _of_version(version: ChannelOrderVersion) -> Moment:
+def _of_version(version: ChannelOrderVersion, names: Names) -> Moment:
     said = localtime(version.outer_modified_at).strftime("%m-%d %H:%M:%S")
     if version.is_stale:
         text = _("An older version came late (modified %s): kept, not applied.") % said
@@ -215,7 +218,7 @@ def _of_version(version: ChannelOrderVersion) -> Moment:
         Side.CHANNEL,
         str(Side.CHANNEL.label),
         text,
-        source_text(version.source),
+        source_text(version.source, names),
         "version",
         "",
     )
@@ -236,21 +239,6 @@ def _of_parcel(parcel: Parcel) -> Moment:
     text = _("Parcel %(tracking)s left %(location)s with %(carrier)s.") % facts
     label = str(Side.CARRIER.label)
     return Moment(shipment.shipped_at, Side.CARRIER, label, text, parcel.carrier_code, "parcel", "good")
-
-
-def _names(actors: Iterable[str]) -> dict[str, str]:
-    """The names of the people, shops and locations among the actors, in at most three statements."""
-    idents: dict[str, set[int]] = {}
-    for actor in set(actors):
-        kind, _colon, ident = actor.partition(":")
-        if ident.isdigit():
-            idents.setdefault(kind, set()).add(int(ident))
-    users = get_user_model().objects.filter(pk__in=idents.get("user", ()))
-    names = {f"user:{user.pk}": user.get_full_name() or user.get_username() for user in users}
-    for kind, model in (("shop", Shop), ("location", Location)):
-        rows = model.objects.filter(pk__in=idents.get(kind, ())).values_list("pk", "name")
-        names |= {f"{kind}:{pk}": name for pk, name in rows}
-    return names
 
 
 def stage_steps(order: SalesOrder) -> list[tuple[str, str]]:

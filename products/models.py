@@ -9,7 +9,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 
-@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="BrandHistory")
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="BrandHistory"
+)
 class Brand(models.Model):
     """The tenant: what belongs to a brand carries it."""
 
@@ -25,7 +27,9 @@ class Brand(models.Model):
         return self.name
 
 
-@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="CategoryHistory")
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="CategoryHistory"
+)
 class Category(models.Model):
     """A node of the category tree. `path` is the codes from the root down, each followed by a slash.
 
@@ -47,7 +51,9 @@ class Category(models.Model):
         return self.name
 
 
-@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="SpuHistory")
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="SpuHistory"
+)
 class Spu(models.Model):
     """A product as customers see it; what is stocked and sold is its SKUs."""
 
@@ -67,7 +73,9 @@ class Spu(models.Model):
         return f"{self.code} {self.name}"
 
 
-@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="SkuHistory")
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="SkuHistory"
+)
 class Sku(models.Model):
     """One thing that can be counted, priced and sold. Weights in grams, lengths in millimetres."""
 
@@ -89,7 +97,9 @@ class Sku(models.Model):
         return f"{self.code} {self.name}"
 
 
-@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="BarcodeHistory")
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="BarcodeHistory"
+)
 class Barcode(models.Model):
     """A barcode names exactly one SKU; a SKU may have several."""
 
@@ -104,7 +114,9 @@ class Barcode(models.Model):
         return self.code
 
 
-@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="ShopHistory")
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="ShopHistory"
+)
 class Shop(models.Model):
     """A store account on a channel. Its credentials and cursors live in `integrations`."""
 
@@ -141,7 +153,9 @@ class Shop(models.Model):
         return self.name
 
 
-@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="ListingHistory")
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="ListingHistory"
+)
 class Listing(models.Model):
     """What a channel calls one of our SKUs: (shop, outer item, outer SKU) ↔ SKU, many to one.
 

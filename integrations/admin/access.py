@@ -24,8 +24,9 @@ from integrations.keys import SCOPES, IssuedKey, issue_key, new_prefix, revoke_k
 from integrations.models import ApiKey
 from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import RowResult, column, show_faults
-from omni.kernel.display import actor_text, age_text
+from omni.kernel.display import age_text
 from omni.kernel.errors import DomainError
+from omni.kernel.names import name_actors
 from products.admin.scoped import ScopedAdmin
 from products.models import Shop
 from products.scope import scope_of
@@ -225,7 +226,7 @@ class ApiKeyAdmin(ScopedAdmin):
             "shops": list(key.shops.all()),
             "state": state,
             "state_words": state_words,
-            "by": actor_text(key.created_by),
+            "by": name_actors([key.created_by], request=request).html(key.created_by),
             "last_used": age_text(key.last_used_at) if key.last_used_at else gettext("never"),
             "last_day": _last_day(key),
             "address": _first_question(request, key),

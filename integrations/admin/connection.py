@@ -21,6 +21,7 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from integrations.admin.set_up import ConnectionForm, adapter_title
+from integrations.admin.words import operation_text
 from integrations.hasten import hasten_streams
 from integrations.health import pause_connection, resume_connection
 from integrations.models import Connection, Cursor, MessageLog
@@ -104,6 +105,7 @@ def probe_text(probe: Probe) -> str:
 @admin.register(Connection)
 class ConnectionAdmin(ScopedAdmin):
     keyset = "code"
+    history_ignores = ("health", "failures", "not_before", "last_ok_at", "last_error", "last_error_at")
     list_display = (
         "code",
         "show_partner",
@@ -254,7 +256,7 @@ class ConnectionAdmin(ScopedAdmin):
                 (cursor, stream_text(cursor.stream), age_text(cursor.upto, at=at))
                 for cursor in row.cursor_rows
             ],
-            "log": list(log),
+            "log": [(message, operation_text(message.operation)) for message in log],
             "pause_form": PauseForm(auto_id="pause-%s"),
             "resume_form": ResumeForm(auto_id="resume-%s"),
             "may_operate": self.has_operate_permission(request),

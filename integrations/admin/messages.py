@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin, SimpleListFilter
@@ -12,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from integrations.admin.words import inbound_kind_text, operation_text
 from integrations.models import Connection, InboundMessage, MessageLog
 from integrations.receive import retry_inbound
 from omni.kernel.admin_base import Queue, RowResult, column
@@ -27,7 +29,7 @@ INBOUND_QUEUES = {
             "Messages from outside that could not be worked on. They were answered with success and are kept here."
         ),
         Q(state=InboundMessage.State.FAILED),
-        ("event_key", "connection", "kind", "subject", "last_error", "attempts", "show_waiting"),
+        ("event_key", "connection", "show_kind", "subject", "last_error", "attempts", "show_waiting"),
         "sms_failed",
         "received_at",
         ("retry",),
@@ -88,7 +90,7 @@ class MessageLogAdmin(ConnectionScopedAdmin):
         "at",
         "connection",
         "direction",
-        "operation",
+        "show_operation",
         "subject",
         "show_outcome",
         "detail",
@@ -98,6 +100,12 @@ class MessageLogAdmin(ConnectionScopedAdmin):
     list_filter = (ConnectionFilter, OutcomeFilter)
     search_fields = ("subject__exact",)
     search_help_text = _("A whole order number, fulfilment number or outer id")
+
+    shown_as: ClassVar[Mapping[str, str]] = {"operation": "show_operation"}
+
+    @column(description=_("operation"))
+    def show_operation(self, row: MessageLog) -> str:
+        return operation_text(row.operation)
 
     @column(description=_("outcome"), label={"ok": "success", "failed": "danger"})
     def show_outcome(self, row: MessageLog) -> tuple[str, Any]:
@@ -110,7 +118,7 @@ class InboundMessageAdmin(ConnectionScopedAdmin):
     list_display = (
         "event_key",
         "connection",
-        "kind",
+        "show_kind",
         "subject",
         "show_state",
         "attempts",
@@ -121,6 +129,11 @@ class InboundMessageAdmin(ConnectionScopedAdmin):
     list_filter = (ConnectionFilter, choice_filter("state"))
     search_fields = ("event_key__exact",)
     actions = ("retry",)
+    shown_as: ClassVar[Mapping[str, str]] = {"kind": "show_kind"}
+
+    @column(description=_("kind"))
+    def show_kind(self, row: InboundMessage) -> str:
+        return inbound_kind_text(row.kind)
 
     @admin.action(description=_("Retry"), permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

@@ -67,7 +67,7 @@ class ConnectionForm(forms.Form):
             self._add_place(user)
         self.fields["base_url"] = forms.URLField(
             label=_("Address"),
-            help_text=self.about.address,
+            help_text=str(self.about.address),
             max_length=300,
             assume_scheme="https",
             initial=row.base_url,
@@ -113,12 +113,12 @@ class ConnectionForm(forms.Form):
             )
 
     def _add_secret(self, need: Need) -> None:
-        is_stored = self.row.pk is not None and bool(self.row.credentials.get(need.name))
+        is_stored = bool((self.row.credentials or {}).get(need.name))
         parts = [str(need.help)] if need.help else []
         if is_stored:
             parts.append(gettext("A value is stored. Empty: it stays."))
         self.fields[f"credentials.{need.name}"] = forms.CharField(
-            label=need.label,
+            label=str(need.label),
             required=need.is_required and self.row.pk is None,
             max_length=SECRET_LENGTH_MAX,
             widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=False),
@@ -181,7 +181,7 @@ class ConnectionForm(forms.Form):
         """The stored settings with what the form says; what it does not know of stays."""
         settings: dict[str, Any] = {
             name: dict(value) if isinstance(value, Mapping) else value
-            for name, value in (self.row.settings or {}).items()
+            for name, value in self.row.settings.items()
         }
         for need in self.needs:
             _put(settings, need.name, self.cleaned_data[f"settings.{need.name}"])
@@ -228,7 +228,7 @@ def _put(settings: dict[str, Any], name: str, value: Any) -> None:
         _put(within, inner, value)
         if not within:
             del settings[outer]
-    elif value in ("", None, False, {}):
+    elif value is None or value is False or value in ("", {}):  # a zero is a value
         settings.pop(outer, None)
     else:
         settings[outer] = value

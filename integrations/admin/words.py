@@ -31,3 +31,55 @@ def scope_text(scope: str) -> str:
 
 def scopes_text(scopes: Sequence[str]) -> str:
     return ", ".join(scope_text(scope) for scope in scopes) or "–"
+
+
+# What was said over a connection: the call or the stream in which it was said. Methods of a warehouse's call-back keep
+# their name beside the words, because its people know them by it.
+OPERATIONS: Mapping[str, Promise] = {
+    "orders": _("pull of orders"),
+    "refunds": _("pull of refunds"),
+    "compare": _("comparison of orders"),
+    "compare.missing": _("order that the pull had missed"),
+    "compare.extra": _("order that the channel does not list"),
+    "stock": _("stock"),
+    "push_stock": _("stock told"),
+    "dispatch": _("dispatch notices"),
+    "push_dispatch": _("parcel told"),
+    "release": _("release to the warehouse"),
+    "cancel": _("cancellation asked"),
+    "settle": _("unanswered releases asked"),
+    "create_delivery": _("release to the warehouse"),
+    "cancel_delivery": _("cancellation asked"),
+    "find_delivery": _("unanswered release asked"),
+    "probe": _("test of the connection"),
+    "take.delivery": _("delivery reported: not worked in"),
+    "take.delivery_part": _("part delivery reported: not worked in"),
+    "take.progress": _("progress reported: not worked in"),
+    "take.stock_change": _("stock change reported: not worked in"),
+    "?": _("unreadable call-back"),
+}
+CALLBACKS: Mapping[str, Promise] = {
+    "deliveryorder.confirm": _("delivery reported"),
+    "orderprocess.report": _("progress reported"),
+    "stockchange.report": _("stock change reported"),
+}
+INBOUND_KINDS: Mapping[str, Promise] = {
+    "delivery": _("delivery reported"),
+    "delivery_part": _("part delivery reported"),
+    "progress": _("progress reported"),
+    "stock_change": _("stock change reported"),
+}
+
+
+def operation_text(operation: str) -> str:
+    """The words for what was said; a call that is not known here keeps its name."""
+    method = operation.removeprefix("taobao.qimen.")
+    if method in CALLBACKS:
+        return f"{CALLBACKS[method]} ({method})"
+    known = OPERATIONS.get(operation)
+    return str(known) if known else operation
+
+
+def inbound_kind_text(kind: str) -> str:
+    known = INBOUND_KINDS.get(kind)
+    return str(known) if known else kind

@@ -14,8 +14,12 @@ from products.models import Shop
 
 @pghistory.track(
     pghistory.UpdateEvent(
-        condition=pghistory.AnyChange("base_url", "credentials", "settings", "is_active", "paused_reason")
+        "before",
+        row=pghistory.Old,
+        condition=pghistory.AnyChange("base_url", "settings", "is_active", "paused_reason"),
     ),
+    # What they were is never kept; that they were replaced, and by whom, is.
+    pghistory.UpdateEvent("secret", row=pghistory.Old, condition=pghistory.AnyChange("credentials")),
     pghistory.DeleteEvent(),
     exclude=["credentials"],
     model_name="ConnectionHistory",

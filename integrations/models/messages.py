@@ -42,7 +42,7 @@ class MessageLog(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.operation} {self.subject}"
+        return self.subject or str(self.pk)
 
 
 class InboundMessage(models.Model):

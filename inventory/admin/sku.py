@@ -21,7 +21,6 @@ from inventory.models.stock import Grade, PoolKind
 from omni.kernel.admin_base import column
 from products.admin.master import SkuBrandFilter
 from products.admin.scoped import ScopedAdmin
-from products.scope import scope_of
 
 
 def _total(queryset: QuerySet[Any], column: str) -> Coalesce:
@@ -110,7 +109,7 @@ class SkuStockAdmin(ScopedAdmin):
             "sku": sku,
             "acts": acts,
             "open_act": next(iter(forms), ""),
-            **sku_page(sku, scope_of(request.user)),
+            **sku_page(sku, request),
         }
         return TemplateResponse(request, "inventory/sku_page.html", context)
 

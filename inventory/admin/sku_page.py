@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from inventory.availability import StockExplained, explain_stock
 from inventory.models import Shortage, SkuStock, StockMovement
 from inventory.models.ledger import Account
 from inventory.models.stock import Grade, PoolKind
-from omni.kernel.display import actor_text, age_text
+from omni.kernel.display import age_text
+from omni.kernel.names import name_actors
 from products.models import Shop
-from products.scope import Scope
+from products.scope import Scope, scope_of
 
 MOVEMENTS_MAX = 40
 SHORTAGES_MAX = 20
@@ -32,11 +34,13 @@ class ShopTotal:
     published: list[dict[str, Any]]
 
 
-def sku_page(sku: SkuStock, scope: Scope) -> dict[str, Any]:
+def sku_page(sku: SkuStock, request: HttpRequest) -> dict[str, Any]:
     """The template's context."""
+    scope = scope_of(request.user)
     known = explain_stock(sku_id=sku.pk)
     good = [level for level in known.levels if level.grade == Grade.GOOD]
-    movements = StockMovement.objects.filter(sku=sku).order_by("-id")[:MOVEMENTS_MAX]
+    movements = list(StockMovement.objects.filter(sku=sku).order_by("-id")[:MOVEMENTS_MAX])
+    names = name_actors((movement.by for movement in movements), request=request)
     shortages = Shortage.objects.filter(sku=sku, state=Shortage.State.OPEN).select_related("shop", "group")
     if not scope.is_everything:
         shortages = shortages.filter(shop_id__in=scope.shop_ids)
@@ -52,7 +56,7 @@ def sku_page(sku: SkuStock, scope: Scope) -> dict[str, Any]:
         "shops": _shops(known, scope),
         "why_on_hand": _why(known, ON_HAND),
         "why_reserved": _why(known, RESERVED),
-        "movements": [(movement, actor_text(movement.by)) for movement in movements],
+        "movements": [(movement, names.html(movement.by)) for movement in movements],
         "shortages": [(row, age_text(row.created_at)) for row in shortages.order_by("id")[:SHORTAGES_MAX]],
     }
 

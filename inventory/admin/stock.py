@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from inventory.models import ShopPool, StockLevel, StockMovement, StockOperation, StockPool
 from omni.kernel.admin_base import column
-from omni.kernel.display import actor_text
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 
 
@@ -84,6 +84,8 @@ class StockMovementAdmin(ScopedAdmin):
     intro = _(
         "The ledger: every unit that ever moved, from where to where, by which document. Nothing is changed."
     )
+    actors = ("by",)
+    shown_as: ClassVar[Mapping[str, str]] = {"by": "show_by"}
     brand_path = "sku__spu__brand_id"
     list_display = ("at", "show_sku", "show_kind", "quantity", "show_way", "document", "show_by")
     list_select_related = ("sku",)
@@ -104,11 +106,13 @@ class StockMovementAdmin(ScopedAdmin):
 
     @column(description=_("by"))
     def show_by(self, row: StockMovement) -> str:
-        return actor_text(row.by)
+        return self.who(row, row.by)
 
 
 @admin.register(StockOperation)
 class StockOperationAdmin(ScopedAdmin):
+    actors = ("by",)
+    shown_as: ClassVar[Mapping[str, str]] = {"by": "show_by"}
     is_house_wide = True
     list_display = ("key", "show_kind", "reason", "show_by", "at")
     search_fields = ("key__startswith",)
@@ -119,4 +123,4 @@ class StockOperationAdmin(ScopedAdmin):
 
     @column(description=_("by"))
     def show_by(self, row: StockOperation) -> str:
-        return actor_text(row.by)
+        return self.who(row, row.by)

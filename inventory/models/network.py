@@ -7,7 +7,11 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
-@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="LocationGroupHistory")
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old),
+    pghistory.DeleteEvent(),
+    model_name="LocationGroupHistory",
+)
 class LocationGroup(models.Model):
     """Locations that sell as one.
 
@@ -32,7 +36,9 @@ class LocationGroup(models.Model):
         return self.name
 
 
-@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="LocationHistory")
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="LocationHistory"
+)
 class Location(models.Model):
     """A warehouse or store. `province` and `city` are those from which it ships, as channels write them."""
 

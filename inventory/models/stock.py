@@ -102,7 +102,9 @@ class StockPool(models.Model):
         return f"{self.get_kind_display()} {self.sku_id}"
 
 
-@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="ShopPoolHistory")
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="ShopPoolHistory"
+)
 class ShopPool(models.Model):
     """From which pools a shop may draw, in which order, and which part of a shared pool it publishes.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.apps import apps
 from django.contrib import admin
@@ -13,15 +14,18 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import BaseAdmin, Queue, RowResult, column
-from omni.kernel.display import actor_text, age_text
+from omni.kernel.display import age_text
 from omni.kernel.jobs import cancel_job
 from omni.kernel.models import AuditEntry, Job, OutboxEvent
+from omni.kernel.names import act_text, name_actors, name_objects
 from omni.kernel.relay import revive_events
+from omni.kernel.sentences import read_sentence
 
 OUTBOX_QUEUES = {
     "dead": Queue(
@@ -78,6 +82,7 @@ def _cancel(job: Job, at: datetime, by: str) -> RowResult:
 class JobAdmin(BaseAdmin):
     """Long work. Whoever is not a superuser sees the jobs that they started."""
 
+    actors = ("created_by",)
     list_display = ("title", "kind", "show_state", "show_progress", "show_by", "created_at", "finished_at")
 
     def limit_to_viewer(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -121,7 +126,7 @@ class JobAdmin(BaseAdmin):
         return {
             "job": job,
             "is_live": job.state in (Job.State.QUEUED, Job.State.RUNNING),
-            "by": actor_text(job.created_by),
+            "by": name_actors([job.created_by], request=request).html(job.created_by),
             "may_cancel": self.may_cancel(request, job),
             "results": sorted(job.result.items()) if isinstance(job.result, dict) else [],
         }
@@ -165,17 +170,45 @@ class JobAdmin(BaseAdmin):
 
     @column(description=_("started by"))
     def show_by(self, job: Job) -> str:
-        return actor_text(job.created_by)
+        return self.who(job, job.created_by)
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(BaseAdmin):
-    list_display = ("at", "show_by", "action", "show_object_kind", "object_id", "reason")
+    actors = ("by",)
+    shown_as: ClassVar[Mapping[str, str]] = {
+        "by": "show_by",
+        "action": "show_action",
+        "object_kind": "show_object_kind",
+        "object_id": "show_object",
+    }
+    list_display = ("at", "show_by", "show_action", "show_object_kind", "show_object", "show_reason")
     search_fields = ("object_id__exact",)
 
     @column(description=_("by"))
     def show_by(self, entry: AuditEntry) -> str:
-        return actor_text(entry.by)
+        return self.who(entry, entry.by)
+
+    @column(description=_("what was done"))
+    def show_action(self, entry: AuditEntry) -> str:
+        return act_text(entry.action)
+
+    @column(description=_("reason"))
+    def show_reason(self, entry: AuditEntry) -> str:
+        return read_sentence(entry.reason) or "–"
+
+    @column(description=_("object"))
+    def show_object(self, entry: AuditEntry) -> str:
+        """By name and with its link, both looked up for the whole page."""
+        name, link = getattr(entry, "named_object", ("", ""))
+        name = name or entry.object_id
+        return format_html('<a class="omni-link" href="{}">{}</a>', link, name) if link else name
+
+    def name_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        super().name_rows(request, rows)
+        found = name_objects({(row.object_kind, row.object_id) for row in rows}, request=request)
+        for row in rows:
+            row.named_object = found.get((row.object_kind, row.object_id), ("", ""))
 
     @column(description=_("object kind"))
     def show_object_kind(self, entry: AuditEntry) -> str:

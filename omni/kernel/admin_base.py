@@ -17,7 +17,7 @@ from django.forms import ModelChoiceField
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -29,6 +29,8 @@ from unfold.views import ChangeList
 
 from omni.kernel.actors import user_actor
 from omni.kernel.errors import DomainError
+from omni.kernel.history import history_of
+from omni.kernel.names import Names, name_actors
 
 AFTER, BEFORE = "after", "before"
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -99,6 +101,7 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
         if rows:
             self.previous_key = str(getattr(rows[0], field)) if has_previous else None
             self.next_key = str(getattr(rows[-1], field)) if has_next else None
+        self.model_admin.name_rows(request, rows)
         self.result_list = rows
         self.result_count = self.full_result_count = len(rows)
         self.show_full_result_count = False
@@ -166,9 +169,14 @@ class BaseAdmin(ModelAdmin):  # type: ignore[misc]
     """Look, search, and press buttons that call operations. Nothing is edited unless a subclass says so.
 
     `keyset`: the one column by which the list is ordered and paged. `search_fields` name a look-up that an
-    index answers (`number__startswith`, `outer_id__exact`).
+    index answers (`number__startswith`, `outer_id__exact`). `actors`: the columns that say who did something.
+    `history_ignores`: columns that change by themselves, and are no news.
+    `shown_as`: columns that the page of a row shows through a method of the admin, because they hold a code.
     """
 
+    actors: ClassVar[Sequence[str]] = ()
+    history_ignores: ClassVar[Sequence[str]] = ()
+    shown_as: ClassVar[Mapping[str, str]] = {}
     keyset: ClassVar[str] = "-id"
     list_per_page = 50
     list_max_show_all = 0
@@ -256,6 +264,25 @@ class BaseAdmin(ModelAdmin):  # type: ignore[misc]
         context = {"intro": self.get_intro(request), **(extra_context or {})}
         return super().changelist_view(request, context)
 
+    # --- who did it ----------------------------------------------------------------------------------------
+    def name_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        """Look up once for all rows who stands in their columns of actors."""
+        if self.actors:
+            names = name_actors((getattr(row, name) for row in rows for name in self.actors), request=request)
+            for row in rows:
+                row.actor_names = names
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        row = super().get_object(request, object_id, from_field)
+        if row is not None:
+            self.name_rows(request, [row])
+        return row
+
+    def who(self, row: Any, by: str) -> str:
+        """An actor of a row by name, with the link to their page."""
+        names: Names = getattr(row, "actor_names", Names())
+        return names.html(by) if by else "–"
+
     # --- editing --------------------------------------------------------------------------------------------
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.is_editable and super().has_add_permission(request)
@@ -263,7 +290,9 @@ class BaseAdmin(ModelAdmin):  # type: ignore[misc]
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # What the database fills in cannot be shown before there is a row.
         fields = super().get_fields(request, obj)
-        return fields if obj else [name for name in fields if name not in self.readonly_fields]
+        if obj:
+            return [self.shown_as.get(name, name) if isinstance(name, str) else name for name in fields]
+        return [name for name in fields if name not in self.readonly_fields]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.is_editable and super().has_change_permission(request, obj)
@@ -285,6 +314,25 @@ class BaseAdmin(ModelAdmin):  # type: ignore[misc]
             kwargs["queryset"] = related.get_queryset(request)
         field: ModelChoiceField[Any] | None = super().formfield_for_foreignkey(db_field, request, **kwargs)
         return field
+
+    # --- history --------------------------------------------------------------------------------------------
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Who changed what, from what to what, for whoever may see the row."""
+        row = self.visible_object(request, int(object_id) if object_id.isdigit() else 0)
+        request.current_app = self.admin_site.name
+        meta = self.opts
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": meta,
+            "original": row,
+            "title": str(row),
+            "name": str(row),
+            "entries": history_of(row, request=request, ignored=self.history_ignores),
+            "back": reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk]),
+        }
+        return TemplateResponse(request, "admin/history_page.html", context)
 
     # --- buttons --------------------------------------------------------------------------------------------
     def visible_object(self, request: HttpRequest, pk: Any) -> Any:

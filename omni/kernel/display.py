@@ -1,8 +1,7 @@
-"""How amounts, ages and actors are written for people, in their language."""
+"""How amounts and ages are written for people, in their language."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,7 +12,6 @@ from django.utils import timezone
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from omni.kernel.actors import SYSTEM
 from omni.kernel.money import round_money, smallest_unit
 
 # Django's zh_Hans format sets no thousands separator and groups by four: amounts go through Babel instead.
@@ -54,22 +52,3 @@ def age_text(since: datetime | None, *, at: datetime | None = None) -> str:
         return _("%(count)d h") % {"count": minutes // 60}
     days = minutes // (24 * 60)
     return ngettext("%(count)d day", "%(count)d days", days) % {"count": days}
-
-
-def actor_text(by: str, names: Mapping[str, str] | None = None) -> str:
-    """`user:7` by its name where the caller knows it, else as what it is."""
-    if by in ("", SYSTEM):
-        return _("Omni")
-    if names and by in names:
-        return names[by]
-    kind, _colon, ident = by.partition(":")
-    words = {
-        "user": _("user %(id)s"),
-        "shop": _("shop %(id)s"),
-        "rule": _("rule %(id)s"),
-        "connection": _("connection %(id)s"),
-        "key": _("API key %(id)s"),
-        "import": _("import %(id)s"),
-        "location": _("location %(id)s"),
-    }
-    return words[kind] % {"id": ident} if kind in words else by

@@ -20,6 +20,7 @@ from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import column
 from omni.kernel.audit import record_act
 from omni.kernel.display import Money, age_text
+from omni.kernel.names import name_actors
 from orders.admin.acts import ACTS
 from orders.admin.filters import TroubleFilter
 from orders.admin.order_page import order_page
@@ -183,7 +184,9 @@ class SalesOrderAdmin(ScopedAdmin):
         """The changing part of the page, for htmx."""
         order = self.visible_object(request, pk)
         return TemplateResponse(
-            request, "orders/timeline.html", {"moments": order_timeline(order), "order": order}
+            request,
+            "orders/timeline.html",
+            {"moments": order_timeline(order, request=request), "order": order},
         )
 
     def said_view(self, request: HttpRequest, pk: int, version_pk: int) -> HttpResponse:
@@ -195,7 +198,7 @@ class SalesOrderAdmin(ScopedAdmin):
         shown = json.dumps(mask_payload(version.payload), ensure_ascii=False, indent=2)
         context = self._context(request, order) | {
             "version": version,
-            "source": source_text(version.source),
+            "source": source_text(version.source, name_actors([version.source], request=request)),
             "payload": shown,
         }
         return TemplateResponse(request, "orders/said_page.html", context)
@@ -216,11 +219,11 @@ class SalesOrderAdmin(ScopedAdmin):
         may_operate = self.has_operate_permission(request)
         acts = [act for act in ACTS.values() if may_operate and act.is_possible(order)]
         context = self._context(request, order) | {
-            **order_page(order),
+            **order_page(order, request),
             "acts": [(act, act.form(prefix=None) if act.form else None) for act in acts],
             "may_operate": may_operate,
             "receiver": receiver,
-            "moments": order_timeline(order),
+            "moments": order_timeline(order, request=request),
         }
         return TemplateResponse(request, "orders/order_page.html", context)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Prefetch
+from django.http import HttpRequest
 
 from inventory.models import Reservation
-from omni.kernel.display import Money, actor_text, age_text
+from omni.kernel.display import Money, age_text
+from omni.kernel.names import name_actors
 from orders.models import (
     ChannelOrderVersion,
     DispatchNotice,
@@ -23,9 +25,12 @@ from orders.timeline import source_text, sourcing_reason, stage_steps
 VERSIONS_MAX = 50
 
 
-def order_page(order: SalesOrder) -> dict[str, Any]:
+def order_page(order: SalesOrder, request: HttpRequest) -> dict[str, Any]:
     """The template's context, beside the timeline."""
     holds = list(order.holds.order_by("-id"))
+    versions = _versions(order)
+    actors = [*(hold.resolved_by for hold in holds), *(version.source for version in versions)]
+    names = name_actors(actors, request=request)
     return {
         "steps": stage_steps(order),
         "total": Money(order.total_amount, order.currency).text(),
@@ -34,7 +39,7 @@ def order_page(order: SalesOrder) -> dict[str, Any]:
         "stage_age": age_text(order.stage_at),
         "open_hold_rows": [hold for hold in holds if hold.state == OrderHold.State.OPEN],
         "resolved_holds": [
-            {"hold": hold, "by": actor_text(hold.resolved_by)}
+            {"hold": hold, "by": names.html(hold.resolved_by)}
             for hold in holds
             if hold.state == OrderHold.State.RESOLVED
         ],
@@ -43,7 +48,7 @@ def order_page(order: SalesOrder) -> dict[str, Any]:
         "notices": list(DispatchNotice.objects.filter(order=order).select_related("parcel").order_by("id")),
         "decisions": list(order.review_decisions.order_by("-id")[:5]),
         "sourcing": _sourcing(order),
-        "versions": [(version, source_text(version.source)) for version in _versions(order)],
+        "versions": [(version, source_text(version.source, names)) for version in versions],
         "returns": list(order.returns.order_by("id")),
     }
 

@@ -19,8 +19,9 @@ from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import RowResult, column
-from omni.kernel.display import actor_text, age_text
+from omni.kernel.display import age_text
 from omni.kernel.errors import DomainError
+from omni.kernel.names import name_actors
 from orders.admin.order import clip
 from orders.admin.queues import PARKED_QUEUES
 from orders.admin.words import reason_text
@@ -146,6 +147,7 @@ class ParkedOrderAdmin(ScopedAdmin):
         request.current_app = self.admin_site.name
         draft = parked.draft or {}
         payload = draft.get("payload") or {}
+        names = name_actors([parked.closed_by, parked.source], request=request)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -154,9 +156,9 @@ class ParkedOrderAdmin(ScopedAdmin):
             "parked": parked,
             "reason": reason_text(parked.reason),
             "age": age_text(parked.parked_at),
-            "closed_by": actor_text(parked.closed_by) if parked.closed_by else "",
+            "closed_by": names.html(parked.closed_by) if parked.closed_by else "",
             "draft": draft,
-            "source": source_text(parked.source),
+            "source": source_text(parked.source, names),
             "platform_state": draft.get("raw_state") or platform_state_text(str(draft.get("state") or "")),
             "placed_at": parse_datetime(str(draft.get("placed_at") or "")),
             "line_forms": line_forms,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -54,13 +55,22 @@ class HoldShopFilter(ShopFilter):
 @admin.register(OrderHold)
 class OrderHoldAdmin(ScopedAdmin):
     shop_path = "order__shop_id"
+    actors = ("placed_by", "resolved_by")
+    shown_as: ClassVar[Mapping[str, str]] = {
+        "placed_by": "show_placed_by",
+        "resolved_by": "show_resolved_by",
+        "reason": "show_reason",
+        "note": "show_note",
+    }
     list_display = (
         "show_order",
         "show_kind",
         "show_state",
-        "reason",
+        "show_reason",
+        "show_placed_by",
         "placed_at",
         "show_waiting",
+        "show_resolved_by",
         "resolved_at",
     )
     list_select_related = ("order",)
@@ -81,6 +91,22 @@ class OrderHoldAdmin(ScopedAdmin):
     @column(description=_("state"), label={"open": "warning", "resolved": "success"})
     def show_state(self, hold: OrderHold) -> tuple[str, str]:
         return hold.state, hold.get_state_display()
+
+    @column(description=_("reason"))
+    def show_reason(self, hold: OrderHold) -> str:
+        return hold.reason_said
+
+    @column(description=_("note"))
+    def show_note(self, hold: OrderHold) -> str:
+        return hold.note_said or "–"
+
+    @column(description=_("placed by"))
+    def show_placed_by(self, hold: OrderHold) -> str:
+        return self.who(hold, hold.placed_by)
+
+    @column(description=_("resolved by"))
+    def show_resolved_by(self, hold: OrderHold) -> str:
+        return self.who(hold, hold.resolved_by)
 
     @column(description=_("waiting for"))
     def show_waiting(self, hold: OrderHold) -> str:

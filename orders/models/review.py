@@ -75,7 +75,11 @@ class OrderHold(models.Model):
         return read_sentence(self.note)
 
 
-@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), model_name="ReviewRuleHistory")
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old),
+    pghistory.DeleteEvent(),
+    model_name="ReviewRuleHistory",
+)
 class ReviewRule(models.Model):
     """One rule of the automatic review. Every rule that matches is recorded; any that asks for a person wins
     over approval.

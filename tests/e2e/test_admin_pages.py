@@ -9,12 +9,16 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Browser
 
-from integrations.models import ApiKey
+from integrations.health import pause_connection
+from integrations.models import ApiKey, Connection
+from integrations.registry import known_adapters
 from orders.models import OrderHold, ParkedOrder, SalesOrder
 from orders.states import Stage
 from products.admin.scoped import ScopedAdmin
+from products.models import Shop
 from tests.e2e.conftest import Visitor
 from tests.omni.rows import World, make_world
 
@@ -31,13 +35,25 @@ def pages(world: World) -> Iterator[str]:
         yield reverse(f"{name}_changelist")
         for code in page.queues:  # type: ignore[attr-defined]
             yield reverse(f"{name}_queue", args=[code])
-        if isinstance(page, ScopedAdmin) and (page.is_editable or model is ApiKey):
+        if isinstance(page, ScopedAdmin) and (page.is_editable or model in (ApiKey, Connection)):
             yield reverse(f"{name}_add")
         row = model._default_manager.first()
         if row is not None:
             yield reverse(f"{name}_change", args=[row.pk])
     yield reverse("admin:orders_salesorder_change", args=[world.order.pk])
     yield reverse("admin:inventory_skustock_change", args=[world.sku.pk])
+    for kind, adapter, _description in known_adapters():
+        yield f"{reverse('admin:integrations_connection_add')}?kind={kind}&adapter={adapter}"
+    connection = Connection.objects.get(code="top-mine")
+    pause_connection(
+        connection_id=connection.pk, reason="its session has expired", at=timezone.now(), by="system"
+    )
+    Shop.objects.filter(pk=world.shop.pk).update(name="Another name", is_active=False)
+    for row in (connection, world.shop):
+        name = f"admin:{row._meta.app_label}_{row._meta.model_name}"
+        yield reverse(f"{name}_history", args=[row.pk])
+    yield reverse("admin:integrations_connection_change", args=[connection.pk])
+    yield reverse("admin:integrations_connection_edit", args=[connection.pk])
 
 
 @pytest.mark.parametrize("language", ["en", "zh-hans"])

@@ -59,7 +59,7 @@ def top() -> Connection:
 @pytest.fixture
 def market(monkeypatch: pytest.MonkeyPatch) -> Market:
     market = Market()
-    monkeypatch.setitem(registry.CHANNELS, "fake", market)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry.CHANNELS, "fake", market)
     return market
 
 
@@ -255,6 +255,19 @@ def test_a_new_secret_takes_the_place_of_the_old_one_and_only_its_name_is_record
     assert "brand-new-session" not in str(vars(entry))
 
 
+def test_a_zero_is_a_value_and_an_empty_field_is_none(boss: Client, top: Connection) -> None:
+    sent = {
+        "settings.pull_lag_seconds": "0",
+        "settings.pull_every_seconds": "",
+        "settings.calls_per_second": "2.5",
+    }
+
+    boss.post(reverse(EDIT, args=[top.pk]), edit(top, **sent))
+
+    top.refresh_from_db()
+    assert top.settings == {"odd": {"kept": True}, "pull_lag_seconds": 0, "calls_per_second": 2.5}
+
+
 def test_nothing_different_writes_nothing(boss: Client, top: Connection) -> None:
     answer = boss.post(reverse(EDIT, args=[top.pk]), edit(top), follow=True)
 
@@ -354,7 +367,7 @@ def test_a_tested_channel_says_who_answered(boss: Client, market: Market) -> Non
 
 
 def test_a_tested_warehouse_says_who_answered(boss: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.WAREHOUSES, "fake", Depot())  # type: ignore[arg-type]
+    monkeypatch.setitem(registry.WAREHOUSES, "fake", Depot())
     row = make_warehouse(adapter="fake", credentials={"token": "t"}, settings={"stall": "1"})
 
     assert "Depot one" in probe(boss, row)

@@ -159,7 +159,7 @@ def test_a_connection_is_paused_with_a_reason_and_resumed(world: World, boss: Cl
     boss.post(reverse(act, args=[connection.pk, "pause"]), {"reason": "the channel is being moved"})
     connection.refresh_from_db()
     paused = (connection.health, connection.paused_reason)
-    boss.post(reverse(act, args=[connection.pk, "resume"]))
+    boss.post(reverse(act, args=[connection.pk, "resume"]), {"reason": "it has been moved"})
 
     connection.refresh_from_db()
     assert paused == ("paused", "the channel is being moved")

@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from omni.kernel.names import act_text
+
 
 class AuditEntry(models.Model):
     """One act of a person or a machine on one object. Append-only."""
@@ -24,4 +26,4 @@ class AuditEntry(models.Model):
         indexes = [models.Index(fields=["object_kind", "object_id", "-id"], name="audit_by_object")]
 
     def __str__(self) -> str:
-        return f"{self.action} {self.object_kind} {self.object_id}"
+        return act_text(self.action)

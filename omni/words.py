@@ -1,0 +1,25 @@
+"""What was done, in words: every code that `record_act` writes, for the audit and for the history of a thing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+ACTS: Mapping[str, Promise] = {
+    "api_key.issued": _("API key issued"),
+    "api_key.revoked": _("API key revoked"),
+    "connection.changed": _("Connection changed"),
+    "connection.created": _("Connection set up"),
+    "connection.hastened": _("Pull asked for"),
+    "connection.paused": _("Connection paused"),
+    "connection.probed": _("Connection tested"),
+    "connection.resumed": _("Connection resumed"),
+    "dismiss_rows": _("Refused rows dismissed"),
+    "inbound.retried": _("Inbound message retried"),
+    "listing.mapped": _("Listing mapped to a SKU"),
+    "receiver.read": _("Receiver read in full"),
+    "set_safety_stock": _("Safety stock set"),
+    "undo_import": _("Import undone"),
+}
