@@ -74,7 +74,9 @@ class Capabilities:
     one_parcel_per_line: bool = False  # it keeps one parcel number per order line: later parcels go untold
     refunds: bool = False
     prices: bool = False
-    reopens_open_orders: bool = False  # the change feed misses changes: re-read every open order each cycle
+    reopens_open_orders: bool = (
+        False  # the change feed misses changes: open orders are read again, see orders.rereads
+    )
     receiver: Literal["plain", "masked"] = "plain"
 
 

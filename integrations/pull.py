@@ -18,13 +18,13 @@ from integrations.record import Message, record_messages
 from integrations.registry import capabilities, open_channel
 from integrations.run import Run, run_stream
 from omni.kernel.actors import actor
-from orders.backlog import open_outer_ids
 from orders.capture import capture_orders
 from orders.draft import OrderDraft, RefundDraft
 from orders.draft_json import draft_to_json, payload_hash
 from orders.models import ChannelOrder, ParkedOrder, SalesOrder
 from orders.park import Parked, park_orders
 from orders.refunds import take_refunds
+from orders.rereads import due_outer_ids
 from products.models import Shop
 
 log = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ def _pause(connection: Connection, window: Window) -> timedelta:
 
 def _read_windows(connection: Connection, lease: Lease, channel: ChannelAdapter, at: datetime) -> Run:
     can = tune_capabilities(connection)
-    is_whole = is_whole_overlap_due(lease=lease, at=at)
+    is_whole, last_run_at = is_whole_overlap_due(lease=lease, at=at), lease.last_run_at
     count, stop_at = 0, time.monotonic() + RUN_SECONDS
     while True:
         window = next_window(lease=lease, connection=connection, can=can, at=at)
@@ -181,8 +181,9 @@ def _read_windows(connection: Connection, lease: Lease, channel: ChannelAdapter,
         if window.is_last or time.monotonic() > stop_at:
             break
     if can.reopens_open_orders and is_whole:
-        open_ids = open_outer_ids(shop_id=_shop(connection).pk, since=at - REOPENED_FOR)
-        count += _read_again(connection, channel, open_ids, at)
+        since = at - REOPENED_FOR
+        due_ids = due_outer_ids(shop_id=_shop(connection).pk, since=since, last_read_at=last_run_at, at=at)
+        count += _read_again(connection, channel, due_ids, at)
     return Run(count, _pause(connection, window), is_caught_up=window.is_last)
 
 

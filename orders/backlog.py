@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db.models import Model, Q
@@ -56,10 +55,3 @@ def count_queues(*, limit: int = 1000) -> dict[str, Queue]:
         params.extend(values)
     rows = fetch_all(" UNION ALL ".join(parts), params)
     return {name: Queue(name, count, oldest) for name, count, oldest in rows}
-
-
-def open_outer_ids(*, shop_id: int, since: datetime) -> list[str]:
-    """Outer ids of a shop's orders that are not over: for channels whose change feed misses changes."""
-    over = [Stage.COMPLETED, Stage.CANCELLED]
-    rows = SalesOrder.objects.filter(shop_id=shop_id, placed_at__gte=since).exclude(stage__in=over)
-    return list(rows.values_list("outer_id", flat=True))
