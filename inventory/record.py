@@ -38,7 +38,14 @@ INSERT_CHANGES = """
     INSERT INTO inventory_stockchange (sku_id) SELECT DISTINCT * FROM unnest(%s::bigint[])
 """
 
-INSERT_SOLD = "INSERT INTO inventory_stockchange (shop_id, sku_id) SELECT %s, * FROM unnest(%s::bigint[])"
+INSERT_UNTOLD = "INSERT INTO inventory_stockchange (shop_id, sku_id) SELECT %s, * FROM unnest(%s::bigint[])"
+
+INSERT_LISTED = """
+    INSERT INTO inventory_stockchange (sku_id)
+    SELECT DISTINCT sku_id FROM products_listing
+    WHERE shop_id = ANY(%(shops)s) AND state = 'listed'
+      AND (%(skus)s::bigint[] IS NULL OR sku_id = ANY(%(skus)s::bigint[]))
+"""
 
 
 def record_movements(
@@ -59,13 +66,24 @@ def mark_changed(sku_ids: Iterable[int]) -> None:
         doorbell.ring_after_commit(PLAN_PUBLISHED)
 
 
+def mark_untold(*, shop_id: int, sku_ids: Iterable[int]) -> None:
+    """What a shop's channel shows of these is not ours: it is told our number again, even one that has not changed."""
+    ids = sorted(set(sku_ids))
+    if ids:
+        execute(INSERT_UNTOLD, [shop_id, ids])
+        doorbell.ring_after_commit(PLAN_PUBLISHED)
+
+
 def mark_sold(*, shop_id: int, sku_ids: Iterable[int]) -> None:
-    """A channel has taken these off its own shelf: it is told our number again, even one that has not changed.
+    """A channel has taken these off its own shelf.
 
     A platform lowers what it shows with every order, also with one that is never paid. Our number may stay the same:
     nothing was promised, or the part of a shared pool that the shop may show is rounded to the same units.
     """
-    ids = sorted(set(sku_ids))
-    if ids:
-        execute(INSERT_SOLD, [shop_id, ids])
-        doorbell.ring_after_commit(PLAN_PUBLISHED)
+    mark_untold(shop_id=shop_id, sku_ids=sku_ids)
+
+
+def mark_shares_changed(*, shop_ids: Iterable[int], sku_ids: Iterable[int] | None = None) -> None:
+    """What these shops draw on, or the part of it that they show, is another: for these SKUs, or all that they list."""
+    execute(INSERT_LISTED, {"shops": list(shop_ids), "skus": None if sku_ids is None else list(sku_ids)})
+    doorbell.ring_after_commit(PLAN_PUBLISHED)

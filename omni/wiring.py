@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from integrations import reactions as outside
 from inventory import events as stock
+from inventory import reactions as shelves
 from omni.kernel.events import Event
 from omni.kernel.imports.target import Target
 from omni.kernel.imports.works import import_works
@@ -15,8 +16,10 @@ from orders import events as order
 from orders import reactions as orders
 from orders.imports.online_retail import ONLINE_RETAIL
 from orders.imports.order_lines import ORDER_LINES
+from products import events as offer
 
 REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
+    offer.ListingsChanged: [shelves.tell_stock_soon],
     stock.StockRaised: [],
     stock.PromisesWithdrawn: [orders.mark_lines_short],
     stock.ShortagesFilled: [orders.mark_lines_filled],

@@ -9,6 +9,8 @@ from django.utils.translation import gettext as _
 
 from omni.kernel.audit import record_act
 from omni.kernel.errors import BadInput, DomainError
+from omni.kernel.events import record_events
+from products.events import ListingsChanged
 from products.models import Listing, Sku
 
 
@@ -47,5 +49,6 @@ def map_listing(
             % {"item": listing, "sku": listing.sku.code}
         )
     if is_new:
+        record_events(ListingsChanged(shop_id, (sku.pk,)))
         record_act(by=by, action="listing.mapped", subject=listing, detail={"sku": sku_code})
     return listing

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from inventory.models import ShopPool, StockLevel, StockMovement, StockOperation, StockPool
+from inventory.record import mark_shares_changed
 from omni.kernel.admin_base import column
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 
@@ -69,6 +71,16 @@ class ShopPoolAdmin(ScopedAdmin):
     list_select_related = ("shop", "group", "sku")
     list_filter = (ShopFilter,)
     autocomplete_fields = ("shop", "group", "sku")
+
+    def save_model(self, request: HttpRequest, obj: ShopPool, form: Any, change: bool) -> None:
+        """What the shop shows changes with the row, for one SKU or for all that it lists."""
+        super().save_model(request, obj, form, change)
+        shop_ids, sku_ids = {obj.shop_id}, {obj.sku_id}
+        if change:
+            shop_ids.add(form.initial["shop"])
+            sku_ids.add(form.initial["sku"])
+        named = None if None in sku_ids else [sku_id for sku_id in sku_ids if sku_id]
+        mark_shares_changed(shop_ids=shop_ids, sku_ids=named)
 
     @column(description=_("kind"), label=True)
     def show_kind(self, row: ShopPool) -> str:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.admin_base import column
 from omni.kernel.display import Money
+from omni.kernel.events import record_events
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
+from products.events import ListingsChanged
 from products.models import Listing, Shop, StaffScope
+
+# Which of our SKUs an item of the channel is, and whether it is offered: with any of them the item's number changes.
+IDENTITY = frozenset({"sku", "outer_item_id", "outer_sku_id", "state"})
 
 
 @admin.register(Shop)
@@ -46,6 +55,15 @@ class ListingAdmin(ScopedAdmin):
     search_help_text = _("A whole outer item id, outer SKU id or SKU code")
     autocomplete_fields = ("shop", "sku")
     readonly_fields = ("created_at",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Listing | None = None) -> Sequence[str]:
+        """A listing stays in its shop: what that shop's channel was told hangs on it. Another shop has its own."""
+        return ("shop", *self.readonly_fields) if obj else self.readonly_fields
+
+    def save_model(self, request: HttpRequest, obj: Listing, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if obj.state == Listing.State.LISTED and (not change or set(form.changed_data) & IDENTITY):
+            record_events(ListingsChanged(obj.shop_id, (obj.sku_id,)))
 
     @column(description=_("SKU"))
     def show_sku(self, listing: Listing) -> str:

@@ -1,0 +1,18 @@
+"""What this room lets the rooms above know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omni.kernel.events import Event
+
+
+@dataclass(frozen=True)
+class ListingsChanged(Event):
+    """A shop lists these SKUs anew: for the first time, again, or under another item of its channel.
+
+    What its channel shows for them now, nobody here has said.
+    """
+
+    shop_id: int
+    sku_ids: tuple[int, ...]
