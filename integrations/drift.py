@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
+
 from integrations.models import InboundMessage
 from omni.kernel.checks import Check, sql_check
 from omni.kernel.sql import fetch_all
@@ -42,25 +44,26 @@ STUCK = f"""
       AND m.not_before < now() - interval '5 minutes' AND {WORKING}
     ORDER BY m.id
 """  # noqa: S608
-# A shipment that says it comes from a connection was told by it: the call-back must be there.
-UNHEARD_SHIPMENTS = """
+# A shipment that says it comes from a connection was told by it: the call-back must be there, as long as it is kept.
+UNHEARD_SHIPMENTS = f"""
     SELECT s.id, s.event_key, s.by FROM orders_shipment s
     WHERE s.by LIKE 'connection:%%' AND NOT EXISTS (
         SELECT 1 FROM integrations_inboundmessage m WHERE left(m.event_key, 120) = s.event_key)
+      AND s.recorded_at > now() - interval '{settings.OMNI_KEEP_INBOUND_DAYS - 1} days'
     ORDER BY s.id
-"""
-# A number counts as acknowledged only where a call was made that the log knows of; the log is kept 30 days.
-UNSAID_ACKNOWLEDGEMENTS = """
+"""  # noqa: S608 - a number of the settings
+# A number counts as acknowledged only where a call was made that the log knows of, as long as the log is kept.
+UNSAID_ACKNOWLEDGEMENTS = f"""
     SELECT p.listing_id, p.acked_version, p.acked_at
     FROM inventory_publishedstock p
     JOIN products_listing l ON l.id = p.listing_id
     JOIN integrations_connection n ON n.shop_id = p.shop_id
-    WHERE p.acked_at > now() - interval '29 days' AND NOT EXISTS (
+    WHERE p.acked_at > now() - interval '{settings.OMNI_KEEP_MESSAGES_DAYS - 1} days' AND NOT EXISTS (
         SELECT 1 FROM integrations_messagelog g
         WHERE g.subject = left(l.outer_item_id || '/' || l.outer_sku_id, 120) AND g.connection_id = n.id
           AND g.operation = 'push_stock' AND g.is_ok)
     ORDER BY p.id
-"""
+"""  # noqa: S608 - a number of the settings
 
 
 def _find_taken_without_shipment(limit: int) -> list[dict[str, Any]]:

@@ -56,9 +56,3 @@ def redact(text: str, *, connection: Connection) -> str:
     clean = SECRET_PARAMETER.sub(rf"\1={HIDDEN}", clean)
     clean = MAIL.sub(HIDDEN, MOBILE.sub(HIDDEN, clean))
     return clean if len(clean) <= DETAIL_LENGTH else clean[: DETAIL_LENGTH - 1] + HIDDEN
-
-
-def forget_old_messages(*, before: datetime) -> int:
-    """Delete the log before the moment. Returns how many rows went."""
-    deleted, _ = MessageLog.objects.filter(at__lt=before).delete()
-    return deleted

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from integrations.backlog import (
@@ -15,13 +16,13 @@ from integrations.backlog import (
     with_planned_fulfilments,
     with_stock_due,
 )
+from integrations.forget import forget_old_inbound, forget_old_messages
 from integrations.lease import hand_out_streams
 from integrations.open import open_missing_streams
 from integrations.pull import COMPARE, ORDERS, REFUNDS, compare_orders, pull_orders, pull_refunds
 from integrations.push import DISPATCH, STOCK, push_dispatches, push_stock
 from integrations.receive import SWEEP
 from integrations.receive import take_inbound as take_messages
-from integrations.record import forget_old_messages
 from integrations.release import (
     CANCEL,
     RELEASE,
@@ -33,7 +34,6 @@ from integrations.release import (
 from omni.kernel import doorbell
 
 INBOUND_BATCH = 50
-MESSAGES_KEPT = timedelta(days=30)
 REVIEW = "orders.tasks.review_captured"
 
 PULLS: Mapping[str, Callable[..., Any]] = {
@@ -111,7 +111,8 @@ def take_inbound(**_newer: Any) -> None:
 
 @shared_task
 def forget_messages(**_newer: Any) -> None:
-    forget_old_messages(before=timezone.now() - MESSAGES_KEPT)
+    forget_old_messages(before=timezone.now() - timedelta(days=settings.OMNI_KEEP_MESSAGES_DAYS))
+    forget_old_inbound(before=timezone.now() - timedelta(days=settings.OMNI_KEEP_INBOUND_DAYS))
 
 
 def _hand_out(stream: str, connection_ids: Sequence[int], task: Any) -> None:

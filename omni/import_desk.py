@@ -48,6 +48,7 @@ STATE_LABELS = {
     "done": "success",
     "failed": "danger",
     "undone": "",
+    "forgotten": "",
 }
 
 

@@ -41,6 +41,8 @@ ENTRIES: Sequence[Entry] = (
     Entry("integrations.tasks.take_inbound", 3),
     Entry("integrations.tasks.forget_messages", (18, 20)),
     Entry("inventory.tasks.plan_all_published", (18, 30)),
+    Entry("orders.tasks.forget_payloads", (18, 40)),
+    Entry("omni.tasks.forget_old_imports", (18, 50)),
 )
 
 

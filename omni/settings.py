@@ -23,6 +23,13 @@ def env(name: str, default: str = "") -> str:
     return os.environ.get(name, default)
 
 
+def days(text: str, default: int) -> int:
+    """At least two: what is forgotten may be needed for a day, and nights are not all equally long."""
+    if text and (not text.isdigit() or int(text) < 2):
+        raise ImproperlyConfigured(f"{text!r} is not a number of days to keep something: at least 2")
+    return int(text or default)
+
+
 def env_list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in env(name, default).split(",") if item.strip()]
 
@@ -142,6 +149,14 @@ CACHES = {
 SESSION_ENGINE = "django.contrib.sessions.backends.db"  # sessions survive a wiped cache
 OMNI_DOORBELL = env("OMNI_DOORBELL", "1") == "1"
 
+# --- for how many days what is kept ---------------------------------------------------------------------------
+OMNI_KEEP_MESSAGES_DAYS = days(env("OMNI_KEEP_MESSAGES_DAYS"), 30)
+OMNI_KEEP_INBOUND_DAYS = days(env("OMNI_KEEP_INBOUND_DAYS"), 90)
+OMNI_KEEP_PAYLOADS_DAYS = days(env("OMNI_KEEP_PAYLOADS_DAYS"), 180)
+OMNI_KEEP_IMPORTS_DAYS = days(env("OMNI_KEEP_IMPORTS_DAYS"), 90)
+OMNI_KEEP_ANSWERS_DAYS = days(env("OMNI_KEEP_ANSWERS_DAYS"), 7)
+OMNI_KEEP_EVENTS_DAYS = days(env("OMNI_KEEP_EVENTS_DAYS"), 7)
+
 # --- files --------------------------------------------------------------------------------------------------
 STATIC_URL = "static/"
 STATIC_ROOT = OMNI_HOME / "static"
@@ -256,6 +271,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "default"
 # Queues by blast radius: a hanging channel must not hold up the stock.
 CELERY_TASK_ROUTES = {
+    "*.tasks.forget_*": {"queue": "bulk"},
     "inventory.tasks.*": {"queue": "inventory"},
     "orders.tasks.*": {"queue": "inventory"},
     "integrations.tasks.pull_*": {"queue": "pull"},

@@ -6,13 +6,16 @@ from datetime import timedelta
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from omni.kernel import doorbell
+from omni.kernel.actors import SYSTEM
 from omni.kernel.events import RELAY
-from omni.kernel.forget import forget_answers
+from omni.kernel.forget import forget_answers, forget_done_events
+from omni.kernel.imports.forget import forget_imports
 from omni.kernel.jobs import RUN_JOBS, claim_job, run_job
-from omni.kernel.relay import forget_done_events, relay_events
+from omni.kernel.relay import relay_events
 from omni.wiring import JOBS, REACTIONS
 
 BATCH = 100
@@ -29,8 +32,14 @@ def relay_outbox(**_newer: Any) -> None:
 
 @shared_task
 def forget_old_events(**_newer: Any) -> None:
-    forget_done_events(before=timezone.now() - timedelta(days=7))
-    forget_answers(before=timezone.now() - timedelta(days=7))
+    forget_done_events(before=timezone.now() - timedelta(days=settings.OMNI_KEEP_EVENTS_DAYS))
+    forget_answers(before=timezone.now() - timedelta(days=settings.OMNI_KEEP_ANSWERS_DAYS))
+
+
+@shared_task
+def forget_old_imports(**_newer: Any) -> None:
+    at = timezone.now()
+    forget_imports(before=at - timedelta(days=settings.OMNI_KEEP_IMPORTS_DAYS), at=at, by=SYSTEM)
 
 
 @shared_task(name=RUN_JOBS)

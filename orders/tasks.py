@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from omni.kernel import doorbell
 from omni.kernel.retry import repeat_on_conflict
+from orders.forget_payloads import forget_parked, forget_versions
 from orders.review import review_captured as review_batch
 from orders.source import source_orders
 
@@ -27,3 +30,10 @@ def source_approved(**_newer: Any) -> None:
     doorbell.answer("orders.tasks.source_approved")
     while repeat_on_conflict(lambda: source_orders(limit=BATCH, at=timezone.now())) == BATCH:
         pass
+
+
+@shared_task
+def forget_payloads(**_newer: Any) -> None:
+    before = timezone.now() - timedelta(days=settings.OMNI_KEEP_PAYLOADS_DAYS)
+    forget_versions(before=before)
+    forget_parked(before=before)

@@ -12,7 +12,7 @@ from omni.kernel.crypto import EncryptedJSONField
 
 
 class MessageLog(models.Model):
-    """One call, out or in, with its outcome. Kept 30 days.
+    """One call, out or in, with its outcome. Kept for OMNI_KEEP_MESSAGES_DAYS.
 
     Successful reads are counted, not logged line by line.
     """

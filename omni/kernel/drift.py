@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.conf import settings
+
 from omni.kernel.checks import Check, sql_check
 
 # Plan: outbox_ready.
@@ -17,10 +19,10 @@ WITHOUT_ANSWER = """
     SELECT id, principal, key, created_at FROM kernel_idempotencykey
     WHERE status = 0 OR jsonb_typeof(body) <> 'object' ORDER BY id
 """
-KEPT_TOO_LONG = """
+KEPT_TOO_LONG = f"""
     SELECT id, principal, created_at FROM kernel_idempotencykey
-    WHERE created_at < now() - interval '9 days' ORDER BY created_at
-"""
+    WHERE created_at < now() - interval '{settings.OMNI_KEEP_ANSWERS_DAYS + 2} days' ORDER BY created_at
+"""  # noqa: S608 - a number of the settings
 
 CHECKS: Sequence[Check] = (
     sql_check(
@@ -43,7 +45,7 @@ CHECKS: Sequence[Check] = (
     ),
     sql_check(
         "idempotency.answers_are_forgotten",
-        "Answers are kept for seven days, and no longer than it takes to forget them.",
+        "Answers are kept as long as the settings say, and no longer than it takes to forget them.",
         KEPT_TOO_LONG,
         ("row", "principal", "created_at"),
     ),

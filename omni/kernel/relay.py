@@ -94,9 +94,3 @@ def revive_events(*, event_ids: Sequence[int], at: datetime) -> int:
     return OutboxEvent.objects.filter(pk__in=event_ids, state=OutboxEvent.State.DEAD).update(
         state=OutboxEvent.State.READY, attempts=0, not_before=at
     )
-
-
-def forget_done_events(*, before: datetime) -> int:
-    """Delete events that were handed on before the moment; dead letters stay."""
-    deleted, _ = OutboxEvent.objects.filter(state=OutboxEvent.State.DONE, done_at__lt=before).delete()
-    return deleted

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from integrations.forget import forget_old_messages
 from integrations.models import MessageLog
-from integrations.record import Message, forget_old_messages, record_messages, redact
+from integrations.record import Message, record_messages, redact
 from tests.factories.integrations import make_channel
 
 pytestmark = [pytest.mark.django_db, pytest.mark.capability("I4")]

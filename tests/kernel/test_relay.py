@@ -10,8 +10,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from omni.kernel.events import Event, record_events
+from omni.kernel.forget import forget_done_events
 from omni.kernel.models import OutboxEvent
-from omni.kernel.relay import ATTEMPTS_MAX, forget_done_events, relay_events, revive_events
+from omni.kernel.relay import ATTEMPTS_MAX, relay_events, revive_events
 
 pytestmark = pytest.mark.django_db
 

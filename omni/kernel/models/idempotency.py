@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class IdempotencyKey(models.Model):
-    """The answer to one POST, kept 7 days.
+    """The answer to one POST, kept for OMNI_KEEP_ANSWERS_DAYS.
 
     Written in the transaction of its effect, so there is no half-way state.
     """

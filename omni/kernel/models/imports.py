@@ -37,7 +37,7 @@ class Import(models.Model):
 
     `columns` and `options` are a copy of the mapping, so that a mapping that changes later explains nothing away.
     `params`: what the target needs besides the file, such as the shop. `header`: the headings as read.
-    `read_lines`: how far the file has been read; `is_read`: to its end.
+    `read_lines`: how far the file has been read; `is_read`: to its end. `file` is empty once it is no longer kept.
     """
 
     class State(models.TextChoices):
@@ -47,6 +47,7 @@ class Import(models.Model):
         DONE = "done", _("done")
         FAILED = "failed", _("failed")
         UNDONE = "undone", _("undone")
+        FORGOTTEN = "forgotten", _("forgotten: its rows and its file are no longer kept")
 
     target = models.CharField(_("what is imported"), max_length=80)
     mapping = models.ForeignKey(
