@@ -30,6 +30,16 @@ def days(text: str, default: int) -> int:
     return int(text or default)
 
 
+def rate(text: str, default: str) -> tuple[int, int]:
+    """`600/10`: 600 requests in 10 seconds; `0`: no limit."""
+    requests, _slash, seconds = (text or default).partition("/")
+    if requests == "0":
+        return 0, 1
+    if not requests.isdigit() or not seconds.isdigit() or int(seconds) < 1:
+        raise ImproperlyConfigured(f"{text!r} is not a rate: requests/seconds, such as 600/10, or 0 for none")
+    return int(requests), int(seconds)
+
+
 def env_list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in env(name, default).split(",") if item.strip()]
 
@@ -202,12 +212,17 @@ _STRICT = {
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": _STRICT}
 OMNI_ADMIN_CSP = {"script-src": [SELF, UNSAFE_EVAL], "style-src": [SELF, UNSAFE_INLINE]}
 
+OMNI_API_RATE = rate(env("OMNI_API_RATE"), "600/10")
+OMNI_API_FAILURES = rate(env("OMNI_API_FAILURES"), "100/60")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "integrations.api.authentication.ApiKeyAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["omni.kernel.api.permissions.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["omni.kernel.api.rate.CallerThrottle"],
+    # Whose address it is: the proxy's word, if there is a proxy; what stands before it anybody may have written.
+    "NUM_PROXIES": 1 if env("TRUST_PROXY") == "1" else 0,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["omni.kernel.api.parsers.StrictJSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],

@@ -30,6 +30,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         (folder / "static").mkdir()  # where the static files of a production site would lie
         os.environ["OMNI_HOME"] = str(folder)
         os.environ.setdefault("SECRET_KEY", "only-for-tests")
+        # Tests ask faster than any caller should; those of the limit set one.
+        os.environ.setdefault("OMNI_API_RATE", "0")
+        os.environ.setdefault("OMNI_API_FAILURES", "0")
         os.environ["OMNI_TESTS_OWN_VALKEY"] = "" if os.environ.get("REDIS_URL") else "1"
         stack = contextlib.ExitStack()
         early_config.add_cleanup(stack.close)

@@ -11,6 +11,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from omni.kernel.api.rate import count_failure, count_request
 from omni.kernel.errors import DomainError
 
 MEDIA_TYPE = "application/problem+json"
@@ -18,6 +19,9 @@ MEDIA_TYPE = "application/problem+json"
 
 def answer_problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler. What it does not know is a bug, and goes on as 500."""
+    wait = _wait_seconds(error, context.get("request"))
+    if wait is not None:
+        error = exceptions.Throttled(wait)
     if isinstance(error, DomainError):
         body = {"code": error.code, "detail": error.detail, "fields": error.fields, **error.extra}
         return _problem(error.status, body, {"Retry-After": "1"} if error.status == 503 else {})
@@ -48,6 +52,17 @@ def answer_problem(error: Exception, context: dict[str, Any]) -> Response | None
         return _problem(
             503, {"code": "busy", "detail": "The database is busy: try again."}, {"Retry-After": "1"}
         )
+    return None
+
+
+def _wait_seconds(error: Exception, request: Any) -> float | None:
+    """Refusals before the throttle was asked count too: whoever may not come in may not knock without end."""
+    if request is None:
+        return None
+    if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        return count_failure(request)
+    if isinstance(error, exceptions.PermissionDenied):
+        return count_request(request)
     return None
 
 

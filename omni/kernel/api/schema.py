@@ -31,8 +31,11 @@ ALWAYS = {
     "403": "The key has not the scope.",
     "404": "There is no such thing, or not for this key.",
     "406": "Only JSON is spoken.",
+    "429": "More requests than one caller may make: ask again after `Retry-After` seconds.",
     "503": "Busy: ask again after `Retry-After` seconds.",
 }
+WITH_WAIT = frozenset({"429", "503"})
+WAIT = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 OF_WRITES = {
     "409": "It cannot be done as things are; or a request with the same key is still being worked on.",
     "413": "The body is too large.",
@@ -48,9 +51,8 @@ class HouseSchema(AutoSchema):
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         texts = ALWAYS if self.method == "GET" else {**ALWAYS, **OF_WRITES}
         for status, text in texts.items():
-            bodies.setdefault(
-                status, {"description": text, "content": {MEDIA_TYPE: {"schema": self._problem().ref}}}
-            )
+            body = {"description": text, "content": {MEDIA_TYPE: {"schema": self._problem().ref}}}
+            bodies.setdefault(status, body | ({"headers": WAIT} if status in WITH_WAIT else {}))
         return dict(sorted(bodies.items()))
 
     def _problem(self) -> ResolvedComponent:
