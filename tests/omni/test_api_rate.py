@@ -119,7 +119,7 @@ def test_call_backs_of_warehouses_are_not_counted(client: Client) -> None:
 def test_a_request_costs_one_round_trip(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     statuses(caller, 1)  # the script is known from here on
     sent: list[Any] = []
-    send = redis.connection.Connection.send_packed_command
+    send: Any = redis.connection.Connection.send_packed_command
 
     def count(self: Any, command: Any, **values: Any) -> Any:
         sent.append(command)

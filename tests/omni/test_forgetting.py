@@ -194,7 +194,7 @@ BAD = "Login,First name,Age\nann,Ann,30\nroot,Root,32\n"
 
 
 def file_of(run: Import) -> Path:
-    return Path(settings.MEDIA_ROOT) / Import.objects.values_list("file", flat=True).get(pk=run.pk)
+    return Path(settings.MEDIA_ROOT, Import.objects.values_list("file", flat=True).get(pk=run.pk))
 
 
 def old(run: Import) -> Import:
