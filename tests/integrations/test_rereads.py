@@ -34,7 +34,7 @@ COPY_ORDERS = """
     INSERT INTO orders_salesorder
         (number, shop_id, channel_order_id, outer_id, stage, currency, total_amount, receiver, placed_at, captured_at)
     SELECT 'C' || c.id, c.shop_id, c.id, c.outer_id,
-        CASE WHEN c.id %% 100 = 0 THEN 'pending_payment'
+        CASE WHEN abs(hashint8(c.id)::bigint) %% 100 = 0 THEN 'pending_payment'
              WHEN c.captured_at < %(now)s - interval '1 day' THEN 'shipped' ELSE 'approved' END,
         o.currency, o.total_amount, o.receiver, c.captured_at, c.captured_at
     FROM orders_channelorder c JOIN orders_salesorder o ON o.shop_id = c.shop_id
