@@ -103,7 +103,7 @@ class ConnectionForm(forms.Form):
             self.fields["pulls_since"] = forms.DateField(
                 label=_("Pull orders since"),
                 initial=timezone.localdate,
-                widget=forms.DateInput(attrs={"type": "date"}),
+                widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
                 help_text=_("What was placed before this day stays where it is."),
             )
         else:

@@ -434,3 +434,9 @@ def test_an_adapter_that_this_version_lacks_is_told_and_not_tripped_over(boss: C
     assert (
         "There is no channel adapter" in boss.get(reverse(EDIT, args=[row.pk]), follow=True).content.decode()
     )
+
+
+def test_the_day_from_which_orders_are_pulled_is_filled_in_for_chinese_readers_too(boss: Client) -> None:
+    page = boss.get(add_url("channel", "top"), headers={"Accept-Language": "zh-hans"}).content.decode()
+
+    assert f'value="{timezone.localdate().isoformat()}"' in page
