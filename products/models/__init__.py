@@ -1,0 +1,7 @@
+"""What is sold, where it is offered, and who may see it."""
+
+from products.models.master import Barcode, Brand, Category, Sku, Spu
+from products.models.offer import Listing, Shop
+from products.models.staff import StaffScope
+
+__all__ = ["Barcode", "Brand", "Category", "Listing", "Shop", "Sku", "Spu", "StaffScope"]

@@ -1,0 +1,113 @@
+"""The product master: what is sold, whoever offers it."""
+
+from __future__ import annotations
+
+import pghistory
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="BrandHistory"
+)
+class Brand(models.Model):
+    """The tenant: what belongs to a brand carries it."""
+
+    code = models.CharField(_("code"), max_length=32, unique=True)
+    name = models.CharField(_("name"), max_length=120)
+    is_active = models.BooleanField(_("active"), default=True, db_default=True)
+
+    class Meta:
+        verbose_name = _("brand")
+        verbose_name_plural = _("brands")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="CategoryHistory"
+)
+class Category(models.Model):
+    """A node of the category tree. `path` is the codes from the root down, each followed by a slash.
+
+    `beauty/serum/`.
+    """
+
+    code = models.CharField(_("code"), max_length=32, unique=True)
+    name = models.CharField(_("name"), max_length=120)
+    parent = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="children", verbose_name=_("parent")
+    )
+    path = models.CharField(_("path"), max_length=400, unique=True)
+
+    class Meta:
+        verbose_name = _("category")
+        verbose_name_plural = _("categories")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="SpuHistory"
+)
+class Spu(models.Model):
+    """A product as customers see it; what is stocked and sold is its SKUs."""
+
+    code = models.CharField(_("code"), max_length=64, unique=True)
+    name = models.CharField(_("name"), max_length=200)
+    brand = models.ForeignKey(Brand, models.PROTECT, related_name="spus", verbose_name=_("brand"))
+    category = models.ForeignKey(
+        Category, models.PROTECT, null=True, blank=True, related_name="spus", verbose_name=_("category")
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("product (SPU)")
+        verbose_name_plural = _("products (SPU)")
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.name}"
+
+
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="SkuHistory"
+)
+class Sku(models.Model):
+    """One thing that can be counted, priced and sold. Weights in grams, lengths in millimetres."""
+
+    code = models.CharField(_("SKU code"), max_length=64, unique=True)
+    spu = models.ForeignKey(Spu, models.PROTECT, related_name="skus", verbose_name=_("product"))
+    name = models.CharField(_("name"), max_length=240)
+    attributes = models.JSONField(_("attributes"), default=dict, blank=True)
+    list_price = models.DecimalField(_("list price"), max_digits=20, decimal_places=4, null=True, blank=True)
+    currency = models.CharField(_("currency"), max_length=3, default="CNY")
+    weight_grams = models.PositiveIntegerField(_("weight (g)"), null=True, blank=True)
+    is_active = models.BooleanField(_("active"), default=True, db_default=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("SKU")
+        verbose_name_plural = _("SKUs")
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.name}"
+
+
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="BarcodeHistory"
+)
+class Barcode(models.Model):
+    """A barcode names exactly one SKU; a SKU may have several."""
+
+    code = models.CharField(_("barcode"), max_length=64, unique=True)
+    sku = models.ForeignKey(Sku, models.PROTECT, related_name="barcodes", verbose_name=_("SKU"))
+
+    class Meta:
+        verbose_name = _("barcode")
+        verbose_name_plural = _("barcodes")
+
+    def __str__(self) -> str:
+        return self.code
