@@ -1,7 +1,8 @@
 """What is sold, where it is offered, and who may see it."""
 
+from products.models.attributes import CategoryAttribute
 from products.models.master import Barcode, Brand, Category, Sku, Spu
 from products.models.offer import Listing, Shop
 from products.models.staff import StaffScope
 
-__all__ = ["Barcode", "Brand", "Category", "Listing", "Shop", "Sku", "Spu", "StaffScope"]
+__all__ = ["Barcode", "Brand", "Category", "CategoryAttribute", "Listing", "Shop", "Sku", "Spu", "StaffScope"]

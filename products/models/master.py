@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pghistory
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -54,7 +56,10 @@ class Category(models.Model):
     pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="SpuHistory"
 )
 class Spu(models.Model):
-    """A product as customers see it; what is stocked and sold is its SKUs."""
+    """A product as customers see it; what is stocked and sold is its SKUs.
+
+    `attributes`: the values of its category's template that do not tell SKUs apart, by code.
+    """
 
     code = models.CharField(_("code"), max_length=64, unique=True)
     name = models.CharField(_("name"), max_length=200)
@@ -62,11 +67,24 @@ class Spu(models.Model):
     category = models.ForeignKey(
         Category, models.PROTECT, null=True, blank=True, related_name="spus", verbose_name=_("category")
     )
+    season = models.CharField(_("season"), max_length=32, blank=True, default="", db_default="")
+    tags = ArrayField(
+        models.CharField(max_length=32),
+        verbose_name=_("tags"),
+        blank=True,
+        default=list,
+        db_default=models.Value([], ArrayField(models.CharField(max_length=32))),
+    )
+    description = models.TextField(_("description"), blank=True, default="", db_default="")
+    attributes = models.JSONField(
+        _("attributes"), blank=True, default=dict, db_default=models.Value({}, models.JSONField())
+    )
     created_at = models.DateTimeField(_("created at"), db_default=Now())
 
     class Meta:
         verbose_name = _("product (SPU)")
         verbose_name_plural = _("products (SPU)")
+        indexes = [GinIndex(fields=["tags"], name="spu_by_tag")]
 
     def __str__(self) -> str:
         return f"{self.code} {self.name}"

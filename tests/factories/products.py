@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from factory.declarations import Sequence, SubFactory
+from factory.declarations import LazyAttribute, Sequence, SubFactory
 from factory.django import DjangoModelFactory
 
-from products.models import Brand, Listing, Shop, Sku, Spu
+from products.models import Brand, Category, Listing, Shop, Sku, Spu
 
 
 class BrandFactory(DjangoModelFactory[Brand]):
@@ -15,6 +15,17 @@ class BrandFactory(DjangoModelFactory[Brand]):
 
     code = Sequence(lambda n: f"brand-{n}")
     name = Sequence(lambda n: f"Brand {n}")
+
+
+class CategoryFactory(DjangoModelFactory[Category]):
+    """A root; what lies below one is made by `create_category`."""
+
+    class Meta:
+        model = Category
+
+    code = Sequence(lambda n: f"category-{n}")
+    name = Sequence(lambda n: f"Category {n}")
+    path = LazyAttribute(lambda category: f"{category.code}/")
 
 
 class SpuFactory(DjangoModelFactory[Spu]):
