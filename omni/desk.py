@@ -20,6 +20,7 @@ from integrations.models import Connection, InboundMessage
 from omni.kernel.admin_base import BaseAdmin, Queue
 from omni.kernel.models import ImportRow, Job, OutboxEvent
 from orders.models import DispatchNotice, FulfilmentOrder, ParkedOrder, SalesOrder
+from products.models import OuterItem
 from products.scope import scope_of
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ WORK: Sequence[tuple[type[Any], str, bool]] = (
     (FulfilmentOrder, "refused", True),
     (FulfilmentOrder, "to_ship", False),
     (ParkedOrder, "open", True),
+    (OuterItem, "unmapped", False),
     (ImportRow, "open", False),
 )
 ALARMS: Sequence[tuple[type[Any], str, bool]] = (

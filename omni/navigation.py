@@ -45,6 +45,7 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
             ("products.sku", _("SKUs"), "qr_code_2"),
             ("products.spu", _("Products (SPU)"), "category"),
             ("products.listing", _("Listings"), "sell"),
+            ("products.outeritem", _("Channel items"), "storefront"),
             ("products.shop", _("Shops"), "store"),
             ("products.brand", _("Brands"), "verified"),
             ("products.category", _("Categories"), "account_tree"),

@@ -31,6 +31,7 @@ ENTRIES: Sequence[Entry] = (
     Entry("omni.tasks.run_jobs", 10),
     Entry("orders.tasks.review_captured", 5),
     Entry("orders.tasks.source_approved", 5),
+    Entry("orders.tasks.retry_mapped", 60),
     Entry("inventory.tasks.plan_published", 2),
     Entry("inventory.tasks.fill_open_shortages", 10),
     Entry("integrations.tasks.pull_due_streams", 5),

@@ -19,7 +19,7 @@ from orders.imports.order_lines import ORDER_LINES
 from products import events as offer
 
 REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
-    offer.ListingsChanged: [shelves.tell_stock_soon],
+    offer.ListingsChanged: [shelves.tell_stock_soon, orders.retry_mapped_soon],
     stock.StockRaised: [],
     stock.PromisesWithdrawn: [orders.mark_lines_short],
     stock.ShortagesFilled: [orders.mark_lines_filled],

@@ -26,6 +26,7 @@ ACTS: Mapping[str, Promise] = {
     "import.forgotten": _("Import forgotten"),
     "inbound.retried": _("Inbound message retried"),
     "listing.mapped": _("Listing mapped to a SKU"),
+    "outer_item.ignored": _("Channel item ignored"),
     "receiver.read": _("Receiver read in full"),
     "set_safety_stock": _("Safety stock set"),
     "undo_import": _("Import undone"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ from orders.record import Happening, Side, happenings_load, record_happenings
 from orders.resolve import SkuFinder
 from orders.states import Stage
 from products.models import Shop
+from products.observe import SeenItem, observe_items
 
 # Line keys are names, not numbers: the same line has the same key on every pull, retry and machine.
 LINE_NAMESPACE = uuid.UUID("5b6f3a0e-6a55-4a0c-9d0c-2f3c1d1f7a11")
@@ -198,6 +199,7 @@ class Sheet:
     skus: list[int]
     keys: list[uuid.UUID]  # of the lines
     holds: list[tuple[HoldKind, str]]
+    unknown: list[LineDraft] = field(default_factory=list)  # lines that no SKU is known for
     stage: Stage = Stage.CAPTURED
     channel_order_id: int = 0
     order_id: int = 0
@@ -321,9 +323,27 @@ def _set_aside(
         results[position] = Captured(
             outer_id, result, None, "", fault.reason, read_sentence(fault.detail), fault.field
         )
-        parked.append(Parked(outer_id, sheet.hash, fault.reason, fault.detail, draft_to_json(sheet.draft)))
+        wants = [_want(line) for line in sheet.unknown]
+        parked.append(
+            Parked(outer_id, sheet.hash, fault.reason, fault.detail, draft_to_json(sheet.draft), wants)
+        )
     if not refuses:
         park_orders(shop=shop, parked=parked, at=at, by=by, source=source)
+        _note_unknown_items(shop, [line for sheet, _fault in faulty.values() for line in sheet.unknown], at)
+
+
+def _want(line: LineDraft) -> dict[str, str]:
+    return {"item": line.outer_item_id, "sku": line.outer_sku_id, "code": line.sku_code}
+
+
+def _note_unknown_items(shop: Shop, lines: Sequence[LineDraft], at: datetime) -> None:
+    """What was sold and is known to nobody waits among the channel's items for a person to say what it is."""
+    items = [
+        SeenItem(line.outer_item_id, line.outer_sku_id, line.title, outer_code=line.sku_code)
+        for line in lines
+        if line.outer_item_id
+    ]
+    observe_items(shop_id=shop.pk, items=items, source="order", at=at)
 
 
 def _prepare(
@@ -342,6 +362,7 @@ def _prepare(
     for number, line in enumerate(draft.lines):
         sku = finder.find(line)
         if sku is None:
+            sheet.unknown.extend(rest for rest in draft.lines[number:] if finder.find(rest) is None)
             return sheet, _unknown_sku(number, line)
         sheet.skus.append(sku)
         sheet.keys.append(line_key(shop_id, draft.outer_id, line.outer_line_id))

@@ -9,18 +9,19 @@ from typing import Any
 
 from django.db import transaction
 
+from omni.kernel.canonical import dump_json
 from omni.kernel.crypto import encrypt_json
 from omni.kernel.sql import as_text_array, execute, fetch_all
 from orders.models import ParkedOrder
 from products.models import Shop
 
 PARK = """
-    INSERT INTO orders_parkedorder (shop_id, outer_id, content_hash, reason, detail, draft, source, parked_at)
-    SELECT %s, p.outer_id, p.hash, p.reason, p.detail, p.draft, %s, %s
-    FROM unnest(%s::text[], %s::bytea[], %s::text[], %s::text[], %s::bytea[])
-        AS p(outer_id, hash, reason, detail, draft)
+    INSERT INTO orders_parkedorder (shop_id, outer_id, content_hash, reason, detail, draft, wants, source, parked_at)
+    SELECT %s, p.outer_id, p.hash, p.reason, p.detail, p.draft, p.wants::jsonb, %s, %s
+    FROM unnest(%s::text[], %s::bytea[], %s::text[], %s::text[], %s::bytea[], %s::text[])
+        AS p(outer_id, hash, reason, detail, draft, wants)
     ON CONFLICT (shop_id, outer_id, content_hash) DO UPDATE
-    SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, draft = EXCLUDED.draft,
+    SET reason = EXCLUDED.reason, detail = EXCLUDED.detail, draft = EXCLUDED.draft, wants = EXCLUDED.wants,
         attempts = orders_parkedorder.attempts + 1, state = 'open', closed_at = NULL, closed_by = ''
     WHERE orders_parkedorder.state <> 'dismissed'
 """
@@ -37,7 +38,7 @@ FIND_OPEN = (
 class Parked:
     """`content_hash` tells different contents of one order apart; `draft`.
 
-    All that is needed to try again (JSON).
+    All that is needed to try again (JSON). `wants`: the lines that no SKU is known for, see `ParkedOrder`.
     """
 
     outer_id: str
@@ -45,6 +46,7 @@ class Parked:
     reason: str
     detail: str
     draft: dict[str, Any]
+    wants: Sequence[Mapping[str, str]] = ()
 
 
 @transaction.atomic
@@ -69,6 +71,7 @@ def park_orders(*, shop: Shop, parked: Sequence[Parked], at: datetime, by: str, 
             [row.reason[:40] for row in rows.values()],
             [row.detail for row in rows.values()],
             [encrypt_json(row.draft, purpose="orders.parked_order.draft") for row in rows.values()],
+            [dump_json(list(row.wants)).decode() for row in rows.values()],
         ],
     )
 

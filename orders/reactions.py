@@ -10,10 +10,15 @@ from inventory.events import PromisesWithdrawn, ShortagesFilled
 from omni.kernel import doorbell
 from orders.events import OrdersApproved, OrdersCaptured
 from orders.shortage import follow_shortages
+from products.events import ListingsChanged
 
 
 def review_soon(_event: OrdersCaptured) -> None:
     doorbell.ring("orders.tasks.review_captured")
+
+
+def retry_mapped_soon(_event: ListingsChanged) -> None:
+    doorbell.ring("orders.tasks.retry_mapped")
 
 
 def source_soon(_event: OrdersApproved) -> None:

@@ -1,4 +1,4 @@
-"""Try parked orders again, after a person has mended the cause."""
+"""Try parked orders again, after somebody has mended the cause."""
 
 from __future__ import annotations
 
@@ -12,9 +12,25 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from omni.kernel.retry import repeat_on_conflict
+from omni.kernel.sql import execute, fetch_all
 from orders.capture import Captured, capture_orders
 from orders.draft_json import draft_from_json
 from orders.models import ParkedOrder
+
+# Nothing that it waits for is unknown any more, by the same rules as `orders/resolve.py`. What was parked before its
+# unknown lines were kept is tried once: being parked again, it says them. Plan: parked_open_by_reason.
+MAPPED = """
+    SELECT p.id FROM orders_parkedorder p
+    WHERE p.state = 'open' AND p.reason = 'unknown_sku' AND p.id > %(after)s
+      AND (p.wants IS NULL OR (p.wants <> '[]' AND NOT EXISTS (
+          SELECT FROM jsonb_to_recordset(p.wants) AS w(item text, sku text, code text)
+          WHERE NOT EXISTS (
+              SELECT FROM products_listing l
+              WHERE l.shop_id = p.shop_id AND w.item <> '' AND l.outer_item_id = w.item AND l.outer_sku_id = w.sku)
+            AND NOT EXISTS (SELECT FROM products_sku s WHERE w.code <> '' AND s.code = w.code))))
+    ORDER BY p.id LIMIT %(limit)s
+"""
+STILL_SILENT = "UPDATE orders_parkedorder SET wants = '[]' WHERE id = ANY(%s) AND wants IS NULL"
 
 
 class _Dismissed(Exception):
@@ -36,6 +52,20 @@ def retry_parked(
             if captured is not None:
                 results[ident] = captured
     return results
+
+
+def retry_mapped_orders(*, after: int, limit: int, at: datetime, by: str) -> int | None:
+    """Capture up to `limit` parked orders with ids above `after` whose every line is a known SKU by now.
+
+    Returns the last id that was tried, to go on from there; None: there are no more.
+    """
+    found = [row[0] for row in fetch_all(MAPPED, {"after": after, "limit": limit})]
+    if not found:
+        return None
+    retry_parked(parked_ids=found, at=at, by=by)
+    # What cannot even be read was not parked again: it must not come round with every sweep.
+    execute(STILL_SILENT, [found])
+    return int(found[-1])
 
 
 @transaction.atomic

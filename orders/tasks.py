@@ -10,8 +10,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from omni.kernel import doorbell
+from omni.kernel.actors import SYSTEM
 from omni.kernel.retry import repeat_on_conflict
 from orders.forget_payloads import forget_parked, forget_versions
+from orders.retry import retry_mapped_orders
 from orders.review import review_captured as review_batch
 from orders.source import source_orders
 
@@ -23,6 +25,14 @@ def review_captured(**_newer: Any) -> None:
     doorbell.answer("orders.tasks.review_captured")
     while len(repeat_on_conflict(lambda: review_batch(limit=BATCH, at=timezone.now()))) == BATCH:
         pass
+
+
+@shared_task
+def retry_mapped(**_newer: Any) -> None:
+    doorbell.answer("orders.tasks.retry_mapped")
+    last: int | None = 0
+    while last is not None:
+        last = retry_mapped_orders(after=last, limit=BATCH, at=timezone.now(), by=SYSTEM)
 
 
 @shared_task

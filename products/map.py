@@ -1,7 +1,9 @@
-"""Say which of our SKUs a channel's item is."""
+"""Say which of our SKUs a channel's item is, or that it is none of ours."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
@@ -10,8 +12,35 @@ from django.utils.translation import gettext as _
 from omni.kernel.audit import record_act
 from omni.kernel.errors import BadInput, DomainError
 from omni.kernel.events import record_events
+from omni.kernel.sql import execute, fetch_all
 from products.events import ListingsChanged
-from products.models import Listing, Sku
+from products.models import Listing, OuterItem, Sku
+
+# In id order, as everybody who takes more than one of them.
+LOCK = "SELECT id FROM products_outeritem WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+# An item that its channel does not offer now is mapped all the same: what was sold of it finds its SKU.
+INSERT_LISTINGS = """
+    INSERT INTO products_listing (shop_id, sku_id, outer_item_id, outer_sku_id, title, state, created_at)
+    SELECT o.shop_id, w.sku_id, o.outer_item_id, o.outer_sku_id, o.title,
+           CASE WHEN o.is_listed IS FALSE THEN 'delisted' ELSE 'listed' END, %s
+    FROM unnest(%s::bigint[], %s::bigint[]) AS w(item_id, sku_id) JOIN products_outeritem o ON o.id = w.item_id
+    ORDER BY o.shop_id, o.outer_item_id, o.outer_sku_id
+    ON CONFLICT DO NOTHING
+    RETURNING id, shop_id, sku_id
+"""
+FIND_LISTINGS = """
+    SELECT o.id, l.sku_id, k.code FROM products_outeritem o
+    JOIN products_listing l ON l.shop_id = o.shop_id AND l.outer_item_id = o.outer_item_id
+        AND l.outer_sku_id = o.outer_sku_id
+    JOIN products_sku k ON k.id = l.sku_id
+    WHERE o.id = ANY(%s)
+"""
+NOTE_MAPPED = """
+    UPDATE products_outeritem o SET state = 'mapped', note = ''
+    FROM products_listing l
+    WHERE l.shop_id = o.shop_id AND l.outer_item_id = o.outer_item_id AND l.outer_sku_id = o.outer_sku_id
+      AND l.id = ANY(%s) AND o.state <> 'mapped'
+"""
 
 
 class UnknownSkuCode(BadInput):
@@ -24,6 +53,14 @@ class MappedOtherwise(DomainError):
     """The channel's item is known as another SKU already: changing that is a decision of its own."""
 
     code = "mapped_otherwise"
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What came of one item. `detail`: why not."""
+
+    ok: bool
+    detail: str = ""
 
 
 @transaction.atomic
@@ -51,4 +88,56 @@ def map_listing(
     if is_new:
         record_events(ListingsChanged(shop_id, (sku.pk,)))
         record_act(by=by, action="listing.mapped", subject=listing, detail={"sku": sku_code})
+    note_mapped(listing_ids=[listing.pk])
     return listing
+
+
+@transaction.atomic
+def map_items(*, sku_ids: Mapping[int, int], at: datetime, by: str) -> dict[int, Mapped]:
+    """Map channel items to SKUs, by their ids; one that cannot be mapped leaves the others alone.
+
+    Saying the same again is no fault. Who waits for these items (parked orders, stock to be shown) hears of it.
+    Returns what came of each.
+    """
+    ids = sorted(sku_ids)
+    known = {row[0] for row in fetch_all(LOCK, [ids])}
+    inserted = fetch_all(INSERT_LISTINGS, [at, ids, [sku_ids[ident] for ident in ids]])
+    changed: dict[int, set[int]] = {}
+    for _id, shop_id, sku_id in inserted:
+        changed.setdefault(shop_id, set()).add(sku_id)
+    results: dict[int, Mapped] = {}
+    for item_id, sku_id, code in fetch_all(FIND_LISTINGS, [ids]):
+        is_same = sku_id == sku_ids[item_id]
+        detail = "" if is_same else _("It is mapped to %s already: change its listing first.") % code
+        results[item_id] = Mapped(is_same, detail)
+    for ident in ids:
+        if ident not in known:
+            results[ident] = Mapped(False, _("It is not there any more."))
+    note_mapped(listing_ids=[row[0] for row in inserted])
+    for listing in Listing.objects.filter(pk__in=[row[0] for row in inserted]).select_related("sku"):
+        record_act(by=by, action="listing.mapped", subject=listing, detail={"sku": listing.sku.code})
+    record_events(
+        *(ListingsChanged(shop_id, tuple(sorted(skus))) for shop_id, skus in sorted(changed.items()))
+    )
+    return results
+
+
+def note_mapped(*, listing_ids: Sequence[int]) -> None:
+    """The channel items of these listings wait for nobody any more."""
+    if listing_ids:
+        execute(NOTE_MAPPED, [list(listing_ids)])
+
+
+@transaction.atomic
+def ignore_items(*, item_ids: Sequence[int], note: str, at: datetime, by: str) -> list[int]:
+    """Say that these are none of ours, and why; they stay ignored when they are seen again.
+
+    Returns the ids that were unmapped.
+    """
+    fetch_all(LOCK, [list(item_ids)])
+    rows = OuterItem.objects.filter(pk__in=item_ids, state=OuterItem.State.UNMAPPED).order_by("pk")
+    ignored = list(rows)
+    rows.update(state=OuterItem.State.IGNORED, note=note)
+    for item in ignored:
+        record_act(by=by, action="outer_item.ignored", subject=item, reason=note)
+    return [item.pk for item in ignored]

@@ -71,7 +71,8 @@ class ParkedOrder(models.Model):
     """Something from a channel that could not be taken, with its reason. A person mends the cause and
     retries; nothing is lost.
 
-    The same order parked again for the same content is the same row.
+    The same order parked again for the same content is the same row. `wants`: what its lines are called that no SKU
+    is known for, as `{"item", "sku", "code"}`; empty: it waits for something else. None: parked before this was kept.
     """
 
     class State(models.TextChoices):
@@ -85,6 +86,7 @@ class ParkedOrder(models.Model):
     reason = models.CharField(_("reason"), max_length=40)
     detail = models.TextField(_("detail"))
     draft = EncryptedJSONField(_("draft"), purpose="orders.parked_order.draft")
+    wants = models.JSONField(_("unknown lines"), null=True, editable=False)
     source = models.CharField(_("source"), max_length=40)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, db_default=State.OPEN)
     attempts = models.PositiveIntegerField(_("attempts"), db_default=1)

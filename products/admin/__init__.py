@@ -1,5 +1,6 @@
 """The pages of the product master and its shops: plain configuration, edited in place, with its history."""
 
+from products.admin.mapping import OuterItemAdmin
 from products.admin.master import BrandAdmin, CategoryAdmin, SkuAdmin, SpuAdmin
 from products.admin.offer import ListingAdmin, ShopAdmin, StaffScopeAdmin
 
@@ -7,6 +8,7 @@ __all__ = [
     "BrandAdmin",
     "CategoryAdmin",
     "ListingAdmin",
+    "OuterItemAdmin",
     "ShopAdmin",
     "SkuAdmin",
     "SpuAdmin",

@@ -3,6 +3,18 @@
 from products.models.attributes import CategoryAttribute
 from products.models.master import Barcode, Brand, Category, Sku, Spu
 from products.models.offer import Listing, Shop
+from products.models.publishing import OuterItem
 from products.models.staff import StaffScope
 
-__all__ = ["Barcode", "Brand", "Category", "CategoryAttribute", "Listing", "Shop", "Sku", "Spu", "StaffScope"]
+__all__ = [
+    "Barcode",
+    "Brand",
+    "Category",
+    "CategoryAttribute",
+    "Listing",
+    "OuterItem",
+    "Shop",
+    "Sku",
+    "Spu",
+    "StaffScope",
+]
