@@ -7,7 +7,7 @@ An adapter translates; it decides and stores nothing. It is built for one connec
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -175,6 +175,15 @@ class BadPayload:
     payload: Mapping[str, Any]
 
 
+FindKnown = Callable[[Mapping[str, datetime]], Collection[str]]
+"""Of these orders, each with the moment of its last change, the ones that are stored in that version or a later one."""
+
+
+def find_none(_listed: Mapping[str, datetime]) -> Collection[str]:
+    """Nothing is stored yet."""
+    return ()
+
+
 class ChannelAdapter(Protocol):
     """One sales channel."""
 
@@ -189,8 +198,13 @@ class ChannelAdapter(Protocol):
         """
         ...
 
-    def pull_orders(self, *, since: datetime, until: datetime) -> Iterator[list[OrderDraft | BadPayload]]:
+    def pull_orders(
+        self, *, since: datetime, until: datetime, find_known: FindKnown = find_none
+    ) -> Iterator[list[OrderDraft | BadPayload]]:
         """Every order that changed in [since, until], in pages, complete with its details.
+
+        An adapter that reads details one by one asks `find_known` about the orders of each page, and leaves out those
+        that are stored as they are listed: so a run that was cut short goes on where it was, however wide its window.
 
         Nothing may be missing when the iterator ends: paging against a list that shifts is the adapter's
         concern. Raises ChannelUnavailable or ChannelRejected; the caller then keeps its cursor where it was.

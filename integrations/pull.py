@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -21,6 +22,7 @@ from omni.kernel.actors import actor
 from orders.capture import capture_orders
 from orders.draft import OrderDraft, RefundDraft
 from orders.draft_json import draft_to_json, payload_hash
+from orders.heard import find_stored
 from orders.models import ChannelOrder, ParkedOrder, SalesOrder
 from orders.park import Parked, park_orders
 from orders.refunds import take_refunds
@@ -173,9 +175,10 @@ def _read_windows(connection: Connection, lease: Lease, channel: ChannelAdapter,
     can = tune_capabilities(connection)
     is_whole, last_run_at = is_whole_overlap_due(lease=lease, at=at), lease.last_run_at
     count, stop_at = 0, time.monotonic() + RUN_SECONDS
+    find_known = partial(find_stored, shop_id=_shop(connection).pk)
     while True:
         window = next_window(lease=lease, connection=connection, can=can, at=at)
-        for page in channel.pull_orders(since=window.since, until=window.until):
+        for page in channel.pull_orders(since=window.since, until=window.until, find_known=find_known):
             count += store_orders(connection=connection, items=page, at=at, source="pull")
         lease = replace(_move_on(lease, window), last_run_at=at)
         if window.is_last or time.monotonic() > stop_at:

@@ -18,12 +18,14 @@ from integrations.contract import (
     DeliveryOrder,
     Description,
     DispatchLine,
+    FindKnown,
     LineResult,
     Need,
     PriceLine,
     StockLine,
     WarehouseAnswer,
     WarehouseStock,
+    find_none,
 )
 from orders.draft import OrderDraft, RefundDraft
 
@@ -70,6 +72,7 @@ class Market:
     refused: dict[str, LineResult] = field(default_factory=dict)  # by SKU code or outer order id
     during: dict[str, Hook] = field(default_factory=dict)  # what happens while a call is under way
     calls: list[tuple[str, Any]] = field(default_factory=list)
+    known: list[list[str]] = field(default_factory=list)  # by pull: what need not be read again
     shelf: dict[str, int] = field(default_factory=dict)  # SKU code → the number that the channel shows
     told: list[tuple[str, int]] = field(default_factory=list)
     parcels: list[DispatchLine] = field(default_factory=list)
@@ -81,9 +84,13 @@ class Market:
         self._call("greet", None)
         return "The corner shop"
 
-    def pull_orders(self, *, since: datetime, until: datetime) -> Iterator[list[OrderDraft | BadPayload]]:
+    def pull_orders(
+        self, *, since: datetime, until: datetime, find_known: FindKnown = find_none
+    ) -> Iterator[list[OrderDraft | BadPayload]]:
         self._call("pull_orders", (since, until))
         found = [order for order in self.orders if self._is_within(order, since, until)]
+        listed = {order.outer_id: order.outer_modified_at for order in found if isinstance(order, OrderDraft)}
+        self.known.append(sorted(find_known(listed)))
         yield from self._pages(found)
 
     def read_orders(self, *, outer_ids: Sequence[str]) -> list[OrderDraft | BadPayload]:

@@ -420,3 +420,19 @@ def test_the_window_begins_where_the_connection_was_told_to(channel: Connection,
     (since, _until), *_ = market.named("pull_orders")
 
     assert since == BEGAN - market.capabilities.pull_overlap
+
+
+def test_a_run_that_was_cut_short_is_told_what_it_need_not_read_again(
+    channel: Connection, market: Market, house: House
+) -> None:
+    market.orders = [order(house) for _ in range(4)]
+    market.fails["page 2"] = AWAY
+    pull(channel)
+    stored = ids()
+    market.fails.clear()
+
+    pull(channel, NOW + timedelta(minutes=1))
+
+    assert market.known == [[], stored]
+    assert len(stored) == 2
+    assert len(ids()) == 4

@@ -246,6 +246,24 @@ def test_every_order_of_the_window_comes_with_its_detail(top: Stub, adapter: Top
     assert all(isinstance(draft, OrderDraft) and len(draft.lines) == 2 for draft in drafts)
 
 
+def test_details_of_orders_that_are_stored_as_listed_are_not_read_again(
+    top: Stub, adapter: TopAdapter
+) -> None:
+    shop = Shop(top, 250)
+    asked: dict[str, datetime] = {}
+    known = {str(tid) for tid in list(shop.modified)[:240]}
+
+    def find_known(listed: Mapping[str, datetime]) -> set[str]:
+        asked.update(listed)
+        return known & set(listed)
+
+    pages = list(adapter.pull_orders(since=SINCE, until=UNTIL, find_known=find_known))
+
+    assert {draft.outer_id for page in pages for draft in page} == set(map(str, shop.modified)) - known
+    assert asked == {str(tid): moment.replace(microsecond=0) for tid, moment in shop.modified.items()}
+    assert sum(call["method"] == "taobao.trade.fullinfo.get" for call in top.calls) == 10
+
+
 def modify_after_first_page(shop: Shop) -> None:
     """One trade of the page that was just read leaves the window, as a payment or a refund does it."""
     told: list[int] = []

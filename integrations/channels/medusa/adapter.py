@@ -17,9 +17,11 @@ from integrations.contract import (
     ChannelRejected,
     ChannelUnavailable,
     DispatchLine,
+    FindKnown,
     LineResult,
     PriceLine,
     StockLine,
+    find_none,
 )
 from omni.kernel.http import HttpClient
 from orders.draft import OrderDraft, RefundDraft
@@ -89,7 +91,9 @@ class MedusaAdapter:
             names.append(str(location.get("name") or "") if isinstance(location, dict) else "")
         return ", ".join(name for name in names if name)
 
-    def pull_orders(self, *, since: datetime, until: datetime) -> Iterator[list[OrderDraft | BadPayload]]:
+    def pull_orders(
+        self, *, since: datetime, until: datetime, find_known: FindKnown = find_none
+    ) -> Iterator[list[OrderDraft | BadPayload]]:
         """Orders placed in the period, then those that changed in it; see the contract.
 
         Not among them: an order whose only change is that its money came in. `read_orders` of the open ones finds it.

@@ -13,16 +13,18 @@ from integrations.channels.top.description import DESCRIPTION
 from integrations.channels.top.gateway import TopGateway
 from integrations.channels.top.paging import PAGE_SIZE, Page, read_whole_list, slice_period
 from integrations.channels.top.signing import SignMethod
-from integrations.channels.top.translate import CHINA, translate_refund, translate_trade
+from integrations.channels.top.translate import CHINA, read_moment, translate_refund, translate_trade
 from integrations.contract import (
     BadPayload,
     Capabilities,
     ChannelRejected,
     ChannelUnavailable,
     DispatchLine,
+    FindKnown,
     LineResult,
     PriceLine,
     StockLine,
+    find_none,
 )
 from omni.kernel.http import HttpClient
 from omni.kernel.money import round_money
@@ -114,14 +116,16 @@ class TopAdapter:
 
     # --- orders in ---
 
-    def pull_orders(self, *, since: datetime, until: datetime) -> Iterator[list[OrderDraft | BadPayload]]:
+    def pull_orders(
+        self, *, since: datetime, until: datetime, find_known: FindKnown = find_none
+    ) -> Iterator[list[OrderDraft | BadPayload]]:
         """Every trade modified in [since, until] with its detail; again only if it changed meanwhile."""
         told: dict[object, object] = {}
         with self._detail_pool() as pool:
             for start, end in slice_period(since=since, until=until, step=PULL_SLICE):
                 period = {"start_modified": start, "end_modified": end}
                 for rows in self._list("taobao.trades.sold.increment.get", "trade", LIST_FIELDS, period):
-                    if fresh := _take_untold(rows, told):
+                    if fresh := _leave_out_known(_take_untold(rows, told), find_known):
                         yield list(pool.map(self._read_listed_trade, fresh))
 
     def read_orders(self, *, outer_ids: Sequence[str]) -> list[OrderDraft | BadPayload]:
@@ -410,6 +414,13 @@ def _take_untold(rows: Sequence[dict[str, Any]], told: dict[object, object]) -> 
             told[tid] = modified
             fresh.append(row)
     return fresh
+
+
+def _leave_out_known(rows: list[dict[str, Any]], find_known: FindKnown) -> list[dict[str, Any]]:
+    """Each detail is a call: those of trades that are stored as they are listed are not read again."""
+    listed = {str(row.get("tid")): moment for row in rows if (moment := read_moment(row.get("modified")))}
+    known = find_known(listed) if listed else ()
+    return [row for row in rows if str(row.get("tid")) not in known] if known else rows
 
 
 def _is_unknown_trade(refused: ChannelRejected) -> bool:

@@ -275,15 +275,22 @@ def _optional_amount(row: Mapping[str, Any], name: str, where: str) -> Decimal:
     return _amount(row, name, where) if row.get(name) else _ZERO
 
 
-def _moment(row: Mapping[str, Any], name: str, where: str) -> datetime:
-    value = row.get(name)
-    # exactly "yyyy-MM-dd HH:mm:ss": fromisoformat alone would also take a date, or a time with an
-    # offset that we drop
+def read_moment(value: object) -> datetime | None:
+    """The moment that TOP writes as exactly "yyyy-MM-dd HH:mm:ss", in China time; None if it is none."""
+    # fromisoformat alone would also take a date, or a time with an offset that we drop
     if isinstance(value, str) and len(value) == 19 and value[10] == " " and value[16] == ":":
         try:
             return datetime.fromisoformat(value).replace(tzinfo=CHINA)
         except ValueError:
             pass
+    return None
+
+
+def _moment(row: Mapping[str, Any], name: str, where: str) -> datetime:
+    value = row.get(name)
+    moment = read_moment(value)
+    if moment is not None:
+        return moment
     raise _Unreadable(
         "bad_time",
         f"{name} of {where} is {value!r}, not a moment such as '2026-01-31 08:00:00': mend it and try again.",
