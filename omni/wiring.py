@@ -20,6 +20,7 @@ from products import events as offer
 
 REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
     offer.ListingsChanged: [shelves.tell_stock_soon, orders.retry_mapped_soon],
+    offer.ProductsChanged: [],
     stock.StockRaised: [],
     stock.PromisesWithdrawn: [orders.mark_lines_short],
     stock.ShortagesFilled: [orders.mark_lines_filled],

@@ -16,3 +16,11 @@ class ListingsChanged(Event):
 
     shop_id: int
     sku_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ProductsChanged(Event):
+    """Products (with all of their SKUs) and SKUs of their own were made, or are described otherwise than before."""
+
+    spu_ids: tuple[int, ...]
+    sku_ids: tuple[int, ...]

@@ -21,10 +21,11 @@ from inventory.publish import plan_all_published_stock
 from inventory.receive import StockReceipt, receive_stock
 from omni.demo.goods import BRANDS, CATEGORIES, DemoSku, DemoSpu, demo_goods
 from orders.models import ReviewRule
-from products.models import Barcode, Brand, Category, Listing, Shop, Sku, Spu, StaffScope
+from products.models import Barcode, Brand, Category, CategoryAttribute, Listing, Shop, Sku, Spu, StaffScope
 
 BY = "demo"
 OWNER_CODE = "OMNI"
+OPTION = "option"
 KEY_NAME = "Demo"
 
 # code: name, channel, order policy
@@ -146,6 +147,7 @@ def _make_products(goods: list[DemoSpu]) -> None:
         parent = categories.get(above)
         path = f"{parent.path if parent else ''}{code}/"
         categories[code] = Category.objects.create(code=code, name=name, parent=parent, path=path)
+    _make_templates(goods, categories)
     Spu.objects.bulk_create(
         Spu(code=spu.code, name=spu.name, brand_id=brands[spu.brand], category=categories[spu.category])
         for spu in goods
@@ -156,7 +158,7 @@ def _make_products(goods: list[DemoSpu]) -> None:
             code=sku.code,
             name=sku.name,
             spu_id=spus[spu.code],
-            attributes={"option": sku.option},
+            attributes={OPTION: sku.option_code},
             list_price=sku.price,
             weight_grams=sku.weight_grams,
         )
@@ -166,6 +168,24 @@ def _make_products(goods: list[DemoSpu]) -> None:
     skus = _sku_ids()
     Barcode.objects.bulk_create(
         Barcode(code=sku.barcode, sku_id=skus[sku.code]) for spu in goods for sku in spu.skus
+    )
+
+
+def _make_templates(goods: list[DemoSpu], categories: dict[str, Category]) -> None:
+    """What tells the SKUs of a category apart: everything that its products differ in."""
+    options: dict[str, dict[str, str]] = {}
+    for spu in goods:
+        options.setdefault(spu.category, {}).update({sku.option_code: sku.option for sku in spu.skus})
+    CategoryAttribute.objects.bulk_create(
+        CategoryAttribute(
+            category=categories[category],
+            code=OPTION,
+            name="规格 Option",
+            kind=CategoryAttribute.Kind.CHOICE,
+            is_variant=True,
+            options=[{"code": code, "name": name} for code, name in named.items()],
+        )
+        for category, named in options.items()
     )
 
 

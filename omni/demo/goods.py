@@ -112,7 +112,8 @@ _FIRST_SKU = (5_201_000_000_100, 4_710_000_000_000_100, 1_876_543_210_987_654_10
 class DemoSku:
     code: str
     name: str
-    option: str
+    option: str  # what it is called
+    option_code: str
     price: Decimal
     barcode: str
     weight_grams: int
@@ -147,6 +148,11 @@ def gtin13(number: int) -> str:
     return f"{digits}{-total % 10}"
 
 
+def option_code(option: str) -> str:
+    """`两件装 Set of 2` → `Set-of-2`: the part that machines can write."""
+    return "-".join(word for word in option.split() if word.isascii())
+
+
 def _spu(
     number: int, family: tuple[str, str, str, int, tuple[str, ...]], rng: random.Random, serial: Iterator[int]
 ) -> DemoSpu:
@@ -158,6 +164,7 @@ def _spu(
             code=f"{code}-{place:02d}",
             name=f"{name} {option}",
             option=option,
+            option_code=option_code(option),
             price=_price(price, place, options),
             barcode=gtin13(next(serial)),
             weight_grams=rng.randrange(80, 2400, 10),

@@ -1,6 +1,7 @@
 """What is sold, where it is offered, and who may see it."""
 
 from products.models.attributes import CategoryAttribute
+from products.models.coding import CodeCounter, CodeRule
 from products.models.master import Barcode, Brand, Category, Sku, Spu
 from products.models.offer import Listing, Shop
 from products.models.publishing import OuterItem
@@ -11,6 +12,8 @@ __all__ = [
     "Brand",
     "Category",
     "CategoryAttribute",
+    "CodeCounter",
+    "CodeRule",
     "Listing",
     "OuterItem",
     "Shop",

@@ -94,7 +94,10 @@ class Spu(models.Model):
     pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="SkuHistory"
 )
 class Sku(models.Model):
-    """One thing that can be counted, priced and sold. Weights in grams, lengths in millimetres."""
+    """One thing that can be counted, priced and sold. Weights in grams, lengths in millimetres.
+
+    `attributes`: the options that tell it apart from the other SKUs of its product, by the codes of the template.
+    """
 
     code = models.CharField(_("SKU code"), max_length=64, unique=True)
     spu = models.ForeignKey(Spu, models.PROTECT, related_name="skus", verbose_name=_("product"))
@@ -109,6 +112,13 @@ class Sku(models.Model):
     class Meta:
         verbose_name = _("SKU")
         verbose_name_plural = _("SKUs")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["spu", "attributes"],
+                condition=~models.Q(attributes={}),
+                name="a_product_has_each_choice_of_options_once",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.code} {self.name}"

@@ -18,7 +18,8 @@ from inventory.models import PublishedStock, StockLevel, StockPool
 from omni.demo.furnish import furnish_demo
 from omni.demo.goods import demo_goods, gtin13
 from orders.models import ReviewRule
-from products.models import Barcode, Listing, Sku
+from products.models import Barcode, Category, Listing, Sku
+from products.template import of_sku, read_values, templates_of
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +54,15 @@ def test_what_was_granted_is_what_lies_there(tmp_path: Path) -> None:
 
     assert granted == StockLevel.objects.aggregate(units=Sum("on_hand"))["units"]
     assert StockPool.objects.filter(kind="safety", granted__gt=0).exists()
+
+
+def test_every_sku_says_what_its_category_knows(tmp_path: Path) -> None:
+    furnish(tmp_path)
+
+    templates = templates_of(Category.objects.values_list("pk", flat=True))
+    for sku in Sku.objects.select_related("spu"):
+        assert read_values(of_sku(templates[sku.spu.category_id]), sku.attributes) == sku.attributes
+        assert sku.attributes
 
 
 def test_every_listing_of_the_marketplace_has_a_number_to_publish(tmp_path: Path) -> None:
