@@ -57,12 +57,19 @@ class MayBeOvertaken(Busy):
 
 
 def apply_notice(
-    *, notice: WarehouseNotice, connection: Connection, at: datetime, is_settled: bool = True
+    *,
+    notice: WarehouseNotice,
+    connection: Connection,
+    at: datetime,
+    is_settled: bool = True,
+    sent_in_all: int | None = None,
 ) -> None:
     """Do what the notice asks for. The same notice again changes nothing; news for the timeline may repeat.
 
-    `is_settled`: no earlier news of the same delivery is to be expected any more. Raises the errors of the operations
-    it calls, and those above; then nothing has changed.
+    `is_settled`: no earlier news of the same delivery is to be expected any more; `sent_in_all`: units of the delivery
+    that the warehouse says have left, which is more than it has told of while such news is on its way. Raises the
+    errors of the operations that it calls, UnknownWarehouse, UnknownSku, UnknownInventoryType and MayBeOvertaken; then
+    nothing is changed.
     """
     by = actor("connection", connection.pk)
     if isinstance(notice, ProgressNotice):
@@ -79,7 +86,7 @@ def apply_notice(
     if isinstance(notice, StockChangeNotice):
         _adjust(notice, _location_id(place), at, by)
     else:
-        _settle_delivery(notice, _location_id(place), at, by, is_settled=is_settled)
+        _settle_delivery(notice, _location_id(place), at, by, is_settled=is_settled, sent_in_all=sent_in_all)
 
 
 def find_place(*, connection: Connection, warehouse_code: str) -> Connection:
@@ -112,18 +119,21 @@ def _location_id(connection: Connection) -> int:
 
 
 def _settle_delivery(
-    notice: DeliveryNotice, location_id: int, at: datetime, by: str, *, is_settled: bool
+    notice: DeliveryNotice,
+    location_id: int,
+    at: datetime,
+    by: str,
+    *,
+    is_settled: bool,
+    sent_in_all: int | None,
 ) -> None:
     fulfilment = FulfilmentOrder.objects.filter(number=notice.number, location_id=location_id).first()
     if fulfilment is None:
         raise UnknownFulfilment(_("There is no fulfilment order %s at this location.") % notice.number)
     detail = notice.detail or notice.raw_state
     if notice.state in ("shipped", "part_shipped"):
-        if notice.is_final and not is_settled and _leaves_a_rest(notice, fulfilment):
-            raise MayBeOvertaken(
-                _("%(number)s: less than was asked for; waiting for earlier confirmations.")
-                % {"number": notice.number}
-            )
+        if notice.is_final:
+            _wait_for_the_overtaken(notice, fulfilment, is_settled=is_settled, sent_in_all=sent_in_all)
         _ship(notice, fulfilment, at, by)
     elif notice.state == "cancelled":
         record_cancel_answers(answers=[CancelAnswer(fulfilment.pk, True, detail)], at=at, by=by)
@@ -169,11 +179,27 @@ def _ship(notice: DeliveryNotice, fulfilment: FulfilmentOrder, at: datetime, by:
     )
 
 
-def _leaves_a_rest(notice: DeliveryNotice, fulfilment: FulfilmentOrder) -> bool:
-    """Whether something of the fulfilment order would be left after this last confirmation."""
-    waiting = sum(line.quantity - line.shipped_quantity for line in fulfilment.lines.all())
+def _wait_for_the_overtaken(
+    notice: DeliveryNotice, fulfilment: FulfilmentOrder, *, is_settled: bool, sent_in_all: int | None
+) -> None:
+    """Raise MayBeOvertaken where a rest would be left that may have left the warehouse before."""
+    lines = list(fulfilment.lines.all())
+    asked, counted = sum(line.quantity for line in lines), sum(line.shipped_quantity for line in lines)
     told = sum(units for parcel in read_parcels(notice) for _sku_code, units in parcel.items)
-    return told < waiting and not fulfilment.shipments.filter(event_key=notice.event_key[:120]).exists()
+    if counted + told >= asked or fulfilment.shipments.filter(event_key=notice.event_key[:120]).exists():
+        return
+    if sent_in_all is not None and sent_in_all > counted + told:
+        raise MayBeOvertaken(
+            _(
+                "%(number)s: the warehouse has sent %(sent)d units and has told of %(told)d; waiting for the others."
+            )
+            % {"number": notice.number, "sent": sent_in_all, "told": counted + told}
+        )
+    if not is_settled:
+        raise MayBeOvertaken(
+            _("%(number)s: less than was asked for; waiting for earlier confirmations.")
+            % {"number": notice.number}
+        )
 
 
 def read_parcels(notice: DeliveryNotice) -> list[ConfirmedParcel]:

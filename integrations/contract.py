@@ -309,6 +309,10 @@ class WarehouseAdapter(Protocol):
         """Read back after an unknown outcome; None: the warehouse does not have it."""
         ...
 
+    def count_sent(self, *, number: str) -> int | None:
+        """Units of this order that have left by now, in all its parcels; None: this warehouse cannot say."""
+        ...
+
     def cancel_delivery(
         self, *, number: str, warehouse_code: str, owner_code: str, reason: str
     ) -> WarehouseAnswer:

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from django.db import InterfaceError, OperationalError, transaction
 
 from integrations.apply import MayBeOvertaken, apply_notice
-from integrations.contract import WarehouseNotice
+from integrations.contract import ChannelRejected, ChannelUnavailable, WarehouseNotice
 from integrations.health import note_success
 from integrations.models import Connection, InboundMessage, MessageLog
 from integrations.notices import kind_of, notice_from_json, notice_to_json, subject_of
 from integrations.record import Message, record_messages, redact
+from integrations.registry import open_warehouse
 from integrations.warehouses.qimen.callbacks import (
     BadCallback,
     BadSignature,
@@ -35,8 +36,10 @@ SWEEP = "integrations.tasks.take_inbound"
 # by minutes: then something is wrong.
 EARLY = (UnknownFulfilment, CommittedStock)
 EARLY_FOR = timedelta(minutes=5)
-# A final confirmation of less than was asked waits so long for one that it may have overtaken on the way here.
+# A final confirmation of less than was asked waits so long for one that it may have overtaken on the way here. Then the
+# warehouse is asked how much has left: to believe too soon that a rest will not come is to send it twice.
 GRACE = timedelta(seconds=30)
+OVERTAKEN_FOR = timedelta(days=1)
 ATTEMPTS_MAX = 8
 LEASE = timedelta(seconds=60)
 DELAY_SECONDS_MAX = 60
@@ -147,17 +150,16 @@ def retry_inbound(*, message_ids: Sequence[int], at: datetime, by: str) -> int:
 
 def _take(message: InboundMessage, at: datetime) -> None:
     try:
-        with transaction.atomic():
-            notice = notice_from_json(message.kind, message.payload)
-            apply_notice(
-                notice=notice,
-                connection=message.connection,
-                at=at,
-                is_settled=at - message.received_at > GRACE,
-            )
-            _close(message, InboundMessage.State.DONE, "", at)
-    except MayBeOvertaken as incomplete:
-        _later(message, incomplete.detail, at, is_over=False)
+        try:
+            _apply(message, at, is_settled=False)
+        except MayBeOvertaken:
+            if at - message.received_at <= GRACE:
+                raise
+            # Outside of every transaction: a warehouse may take its time.
+            sent_in_all = _count_sent(message)
+            _apply(message, at, is_settled=True, sent_in_all=sent_in_all)
+    except (MayBeOvertaken, ChannelUnavailable, ChannelRejected) as incomplete:
+        _later(message, incomplete.detail, at, is_over=at - message.received_at > OVERTAKEN_FOR)
     except EARLY as early:
         _later(message, early.detail, at, is_over=at - message.received_at > EARLY_FOR)
     except (Busy, OperationalError, InterfaceError) as busy:
@@ -168,6 +170,27 @@ def _take(message: InboundMessage, at: datetime) -> None:
         log.exception("inbound message %s failed", message.pk)
         is_over = message.attempts >= ATTEMPTS_MAX
         _later(message, f"{type(error).__name__}: {error}", at, is_over=is_over)
+
+
+def _apply(
+    message: InboundMessage, at: datetime, *, is_settled: bool, sent_in_all: int | None = None
+) -> None:
+    with transaction.atomic():
+        notice = notice_from_json(message.kind, message.payload)
+        apply_notice(
+            notice=notice,
+            connection=message.connection,
+            at=at,
+            is_settled=is_settled,
+            sent_in_all=sent_in_all,
+        )
+        _close(message, InboundMessage.State.DONE, "", at)
+
+
+def _count_sent(message: InboundMessage) -> int | None:
+    """What the warehouse itself says has left; None: it cannot say."""
+    with open_warehouse(message.connection) as warehouse:
+        return warehouse.count_sent(number=message.subject)
 
 
 def _later(message: InboundMessage, detail: str, at: datetime, *, is_over: bool) -> None:

@@ -171,6 +171,7 @@ class Depot:
     refusal: str = ""
     cancels: WarehouseAnswer | None = None
     created: list[DeliveryOrder] = field(default_factory=list)
+    sent: dict[str, int] = field(default_factory=dict)  # by order: units that have left
     calls: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -212,6 +213,12 @@ class Depot:
             if "cancel" in self.fails:
                 raise self.fails["cancel"]
             return self.cancels or WarehouseAnswer(number, ok=True)
+
+    def count_sent(self, *, number: str) -> int | None:
+        self.calls.append(f"count {number}")
+        if "count" in self.fails:
+            raise self.fails["count"]
+        return self.sent.get(number)
 
     def read_stock(
         self, *, warehouse_code: str, owner_code: str, sku_codes: Sequence[str]

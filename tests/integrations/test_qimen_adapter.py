@@ -686,3 +686,29 @@ def test_a_greeting_with_a_wrong_signature_is_refused(
         make_adapter().greet()
 
     assert refused.value.is_auth
+
+
+def test_what_has_left_is_counted_over_all_lines_and_pages(
+    warehouse: Warehouse, make_adapter: Callable[..., QimenAdapter]
+) -> None:
+    page = (
+        "<response><flag>success</flag><totalLines>3</totalLines><deliveryOrder>"
+        "<deliveryOrderCode>FO-1</deliveryOrderCode><status>DELIVERED</status></deliveryOrder>"
+        "<orderLines>{}</orderLines></response>"
+    )
+    line = "<orderLine><itemCode>SKU-1</itemCode><planQty>5</planQty><actualQty>{}</actualQty></orderLine>"
+    warehouse.answers["deliveryorder.query"] = [
+        page.format(line.format(2) + line.format(0)).encode(),
+        page.format(line.format("3.0")).encode(),
+    ]
+
+    assert make_adapter().count_sent(number="FO-1") == 5
+    assert warehouse.methods == ["deliveryorder.query"] * 2
+
+
+def test_a_warehouse_that_does_not_have_the_order_cannot_say_what_has_left(
+    warehouse: Warehouse, make_adapter: Callable[..., QimenAdapter]
+) -> None:
+    warehouse.answers["deliveryorder.query"] = [failure("单据不存在")]
+
+    assert make_adapter().count_sent(number="FO-1") is None

@@ -15,6 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from integrations import registry
+from integrations.contract import ChannelUnavailable
 from integrations.lease import open_streams
 from integrations.models import Connection, InboundMessage, MessageLog
 from integrations.receive import EARLY_FOR, GRACE, retry_inbound, take_inbound
@@ -462,8 +463,57 @@ def test_a_last_confirmation_of_less_waits_a_little_for_one_that_it_has_overtake
     assert (Shipment.objects.count(), fulfilment.state) == (2, FulfilmentState.SHIPPED)
 
 
-def test_a_last_confirmation_of_less_is_believed_when_nothing_else_comes(
-    warehouse: Connection, house: House
+def test_a_last_confirmation_of_less_is_believed_when_the_warehouse_has_sent_no_more(
+    warehouse: Connection, house: House, depot: Depot
+) -> None:
+    fulfilment = released(house, warehouse)
+    call(warehouse, confirm(fulfilment, units=1))
+    depot.sent[fulfilment.number] = 1
+
+    take(at=timezone.now() + GRACE + timedelta(seconds=5))
+
+    fulfilment.refresh_from_db()
+    assert (Shipment.objects.count(), fulfilment.state) == (1, FulfilmentState.SHIPPED)
+    assert SalesOrder.objects.get().stage == Stage.APPROVED
+
+
+def test_a_warehouse_that_has_sent_more_than_it_told_of_is_waited_for_however_long_it_takes(
+    warehouse: Connection, house: House, depot: Depot
+) -> None:
+    """Believed too soon, the goods of the parcel that was overtaken would be sent to the buyer once more."""
+    fulfilment = released(house, warehouse)
+    call(warehouse, confirm(fulfilment, units=1, event="E2"))
+    depot.sent[fulfilment.number] = 2
+    take(at=timezone.now() + timedelta(hours=1))
+    assert not Shipment.objects.exists()
+    assert "has sent 2 units" in InboundMessage.objects.get().last_error
+
+    call(warehouse, confirm(fulfilment, units=1, event="E1", status="PARTDELIVERED", kind="1"))
+    take(at=timezone.now() + timedelta(hours=2))
+    InboundMessage.objects.update(not_before=timezone.now() - timedelta(seconds=1))
+    take(at=timezone.now() + timedelta(hours=2))
+
+    fulfilment.refresh_from_db()
+    assert (Shipment.objects.count(), fulfilment.state) == (2, FulfilmentState.SHIPPED)
+    assert FulfilmentOrder.objects.count() == 1
+
+
+def test_a_warehouse_that_does_not_answer_is_asked_again_and_nothing_is_believed(
+    warehouse: Connection, house: House, depot: Depot
+) -> None:
+    fulfilment = released(house, warehouse)
+    call(warehouse, confirm(fulfilment, units=1))
+    depot.fails["count"] = ChannelUnavailable("no answer")
+
+    take(at=timezone.now() + GRACE + timedelta(seconds=5))
+
+    message = InboundMessage.objects.get()
+    assert (message.state, message.last_error) == (InboundMessage.State.NEW, "no answer")
+    assert not Shipment.objects.exists()
+
+
+def test_a_warehouse_that_cannot_say_is_believed_after_a_while(
+    warehouse: Connection, house: House, depot: Depot
 ) -> None:
     fulfilment = released(house, warehouse)
     call(warehouse, confirm(fulfilment, units=1))
@@ -471,8 +521,7 @@ def test_a_last_confirmation_of_less_is_believed_when_nothing_else_comes(
     take(at=timezone.now() + GRACE + timedelta(seconds=5))
 
     fulfilment.refresh_from_db()
-    assert (Shipment.objects.count(), fulfilment.state) == (1, FulfilmentState.SHIPPED)
-    assert SalesOrder.objects.get().stage == Stage.APPROVED
+    assert fulfilment.state == FulfilmentState.SHIPPED
 
 
 def test_a_warehouse_that_refuses_afterwards_is_a_refusal(warehouse: Connection, house: House) -> None:

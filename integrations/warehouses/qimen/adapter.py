@@ -44,6 +44,7 @@ _SALE = "JYCK"
 # How it is said differs from vendor to vendor: the text is never believed alone, they are asked what they have.
 _EXISTS = re.compile("已存在|重复|已经存在|already exist|duplicate", re.IGNORECASE)
 _ALREADY_CANCELLED = re.compile("已取消|已经取消|重复取消|already cancel", re.IGNORECASE)
+_QUERY_PAGES_MAX = 20
 _NOT_FOUND = re.compile("不存在|查无|无此|未找到|找不到|not exist|not found|no such", re.IGNORECASE)
 _BAN_SECONDS = re.compile(r"(\d+)\s+more second")
 
@@ -98,20 +99,38 @@ class QimenAdapter:
 
         None: the warehouse says that it does not have it.
         """
+        response = self._query_delivery(number, page=1)
+        return None if response is None else _read_found(number, response)
+
+    def count_sent(self, *, number: str) -> int | None:
+        """The actual quantities of its lines, page by page."""
+        sent, seen = 0, 0
+        for page in range(1, _QUERY_PAGES_MAX + 1):
+            response = self._query_delivery(number, page=page)
+            if response is None:
+                return None
+            lines = read_items(response, "orderLines", "orderLine")
+            sent += sum(_read_int(line, "actualQty") for line in lines)
+            seen += len(lines)
+            if not lines or seen >= _read_int(response, "totalLines"):
+                return sent
+        raise ChannelRejected(f"deliveryorder.query {number}: it does not end after {_QUERY_PAGES_MAX} pages")
+
+    def _query_delivery(self, number: str, *, page: int) -> Element | None:
         content: dict[str, Node] = {
             "ownerCode": str(self._settings.get("owner_code", "")),
             "warehouseCode": str(self._settings.get("warehouse_code", "")),
             "orderCode": number,
-            "page": 1,
+            "page": page,
             "pageSize": 100,
         }
         response = self._call("deliveryorder.query", content, is_write=False)
-        if not _is_success(response):
-            refusal = _refusal(number, response)
-            if _NOT_FOUND.search(refusal.detail):
-                return None
-            raise ChannelRejected(f"deliveryorder.query {number}: {refusal.detail}", code=refusal.code)
-        return _read_found(number, response)
+        if _is_success(response):
+            return response
+        refusal = _refusal(number, response)
+        if _NOT_FOUND.search(refusal.detail):
+            return None
+        raise ChannelRejected(f"deliveryorder.query {number}: {refusal.detail}", code=refusal.code)
 
     def cancel_delivery(
         self, *, number: str, warehouse_code: str, owner_code: str, reason: str
