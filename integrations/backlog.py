@@ -11,6 +11,13 @@ STOCK_DUE = """
         WHERE p.shop_id = n.shop_id AND p.desired_version > p.acked_version AND p.not_before <= now())
     ORDER BY n.id
 """
+PRICES_DUE = """
+    SELECT n.id FROM integrations_connection n
+    WHERE n.kind = 'channel' AND n.is_active AND EXISTS (
+        SELECT 1 FROM products_publishedprice p
+        WHERE p.shop_id = n.shop_id AND p.desired_version > p.acked_version AND p.not_before <= now())
+    ORDER BY n.id
+"""
 NOTICES_DUE = """
     SELECT n.id FROM integrations_connection n
     WHERE n.kind = 'channel' AND n.is_active AND EXISTS (
@@ -37,6 +44,11 @@ CANCELLING = """
 def with_stock_due() -> list[int]:
     """Channels that must hear a number."""
     return _ids(STOCK_DUE)
+
+
+def with_prices_due() -> list[int]:
+    """Channels that must hear a price."""
+    return _ids(PRICES_DUE)
 
 
 def with_notices_due() -> list[int]:

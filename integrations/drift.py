@@ -64,6 +64,17 @@ UNSAID_ACKNOWLEDGEMENTS = f"""
           AND g.operation = 'push_stock' AND g.is_ok)
     ORDER BY p.id
 """  # noqa: S608 - a number of the settings
+UNSAID_PRICES = f"""
+    SELECT p.listing_id, p.acked_version, p.acked_at
+    FROM products_publishedprice p
+    JOIN products_listing l ON l.id = p.listing_id
+    JOIN integrations_connection n ON n.shop_id = p.shop_id
+    WHERE p.acked_at > now() - interval '{settings.OMNI_KEEP_MESSAGES_DAYS - 1} days' AND NOT EXISTS (
+        SELECT 1 FROM integrations_messagelog g
+        WHERE g.subject = left(l.outer_item_id || '/' || l.outer_sku_id, 120) AND g.connection_id = n.id
+          AND g.operation = 'push_prices' AND g.is_ok)
+    ORDER BY p.id
+"""  # noqa: S608 - a number of the settings
 
 
 def _find_taken_without_shipment(limit: int) -> list[dict[str, Any]]:
@@ -111,6 +122,12 @@ CHECKS: Sequence[Check] = (
         "published.acknowledged_was_said",
         "Every acknowledged number stands on a call that the message log knows of.",
         UNSAID_ACKNOWLEDGEMENTS,
+        ("listing", "version", "acked_at"),
+    ),
+    sql_check(
+        "prices.acknowledged_was_said",
+        "Every acknowledged price stands on a call that the message log knows of.",
+        UNSAID_PRICES,
         ("listing", "version", "acked_at"),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from integrations.lease import open_streams
 from integrations.models import Connection, Cursor
 from integrations.pull import COMPARE, ORDERS, REFUNDS
-from integrations.push import DISPATCH, STOCK
+from integrations.push import DISPATCH, PRICES, STOCK
 from integrations.registry import CHANNELS, capabilities
 from integrations.release import CANCEL, RELEASE, SETTLE
 
@@ -35,6 +35,7 @@ def streams_of(connection: Connection) -> frozenset[str]:
     """Which streams a connection has."""
     if connection.kind == Connection.Kind.WAREHOUSE:
         return WAREHOUSE_STREAMS
-    if connection.adapter not in CHANNELS or not capabilities(connection).refunds:
+    if connection.adapter not in CHANNELS:
         return CHANNEL_STREAMS
-    return CHANNEL_STREAMS | {REFUNDS}
+    can = capabilities(connection)
+    return CHANNEL_STREAMS | ({REFUNDS} if can.refunds else set()) | ({PRICES} if can.prices else set())

@@ -1,4 +1,4 @@
-"""Tell the channels how much they may sell and which parcels have left, until they have said yes."""
+"""Tell the channels how much they may sell, at what price, and which parcels have left, until they have said yes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from integrations.contract import (
     ChannelUnavailable,
     DispatchLine,
     LineResult,
+    PriceLine,
     StockLine,
 )
 from integrations.lease import Lease
@@ -33,12 +34,16 @@ from inventory.publish import (
 )
 from omni.kernel.actors import actor
 from orders.dispatch import DueNotice, NoticeAnswer, claim_due_notices, record_notice_answers
+from products.prices.publish import DuePrice, PriceAnswer, claim_due_prices, record_price_answers
 
 STOCK = "stock"
 DISPATCH = "dispatch"
+PRICES = "prices"
 
 STOCK_CLAIM = 200
 NOTICE_CLAIM = 50
+PRICE_CLAIM = 200
+PRICE_BATCH = 50
 PLAN_LIMIT = 1000
 # A run leaves the worker to others after so long; the next sweep goes on.
 RUN_SECONDS = 30.0
@@ -95,6 +100,27 @@ def push_dispatches(*, connection_id: int, at: datetime) -> Run | None:
         return Run(count, has_talked=count > 0)
 
     return run_stream(connection_id=connection_id, stream=DISPATCH, work=work, at=at)
+
+
+def push_prices(*, connection_id: int, at: datetime) -> Run | None:
+    """Send every due price of a shop; one whose outcome is unknown is simply sent again.
+
+    What the channel refuses for good stays visible as the published row's last error.
+    """
+
+    def work(connection: Connection, lease: Lease) -> Run:
+        count, stop_at = 0, time.monotonic() + RUN_SECONDS
+        with open_channel(connection) as channel:
+            while time.monotonic() < stop_at:
+                due = claim_due_prices(shop_id=_shop_id(connection), limit=PRICE_CLAIM, at=timezone.now())
+                if not due:
+                    break
+                for start in range(0, len(due), PRICE_BATCH):
+                    _send_prices(connection, channel, due[start : start + PRICE_BATCH])
+                count += len(due)
+        return Run(count, has_talked=count > 0)
+
+    return run_stream(connection_id=connection_id, stream=PRICES, work=work, at=at)
 
 
 # --- stock --------------------------------------------------------------------------------------------------
@@ -183,6 +209,42 @@ def _postpone(due: Sequence[DueStock], seconds: int) -> None:
         record_stock_answers(answers=answers, at=timezone.now())
 
 
+# --- prices -------------------------------------------------------------------------------------------------
+
+
+def _send_prices(connection: Connection, channel: ChannelAdapter, due: Sequence[DuePrice]) -> None:
+    versions = {row.published_id: row.version for row in due}
+
+    def record(results: Sequence[LineResult], at: datetime) -> None:
+        answers = [
+            PriceAnswer(
+                published_id=result.key,
+                version=versions[result.key],
+                ok=result.ok,
+                detail=result.detail or result.code,
+                is_final=result.is_final,
+                retry_seconds=result.retry_seconds,
+            )
+            for result in results
+        ]
+        record_price_answers(answers=answers, at=at)
+
+    lines = [
+        PriceLine(
+            row.published_id, row.outer_item_id, row.outer_sku_id, row.sku_code, row.amount, row.currency
+        )
+        for row in due
+    ]
+    _send(
+        connection=connection,
+        operation="push_prices",
+        call=channel.push_prices,
+        lines=lines,
+        subjects={row.published_id: f"{row.outer_item_id}/{row.outer_sku_id}" for row in due},
+        record=record,
+    )
+
+
 # --- parcels ------------------------------------------------------------------------------------------------
 
 
@@ -222,7 +284,7 @@ def _send_notices(connection: Connection, channel: ChannelAdapter, due: Sequence
     )
 
 
-# --- both ---------------------------------------------------------------------------------------------------
+# --- all ----------------------------------------------------------------------------------------------------
 
 
 def _send(

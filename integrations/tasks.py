@@ -14,13 +14,14 @@ from integrations.backlog import (
     with_cancel_questions,
     with_notices_due,
     with_planned_fulfilments,
+    with_prices_due,
     with_stock_due,
 )
 from integrations.forget import forget_old_inbound, forget_old_messages
 from integrations.lease import hand_out_streams
 from integrations.open import open_missing_streams
 from integrations.pull import COMPARE, ORDERS, REFUNDS, compare_orders, pull_orders, pull_refunds
-from integrations.push import DISPATCH, STOCK, push_dispatches, push_stock
+from integrations.push import DISPATCH, PRICES, STOCK, push_dispatches, push_prices, push_stock
 from integrations.receive import SWEEP
 from integrations.receive import take_inbound as take_messages
 from integrations.release import (
@@ -66,6 +67,17 @@ def push_due_stock(**_newer: Any) -> None:
 @shared_task
 def push_stock_of(*, connection_id: int, **_newer: Any) -> None:
     push_stock(connection_id=connection_id, at=timezone.now())
+
+
+@shared_task
+def push_due_prices(**_newer: Any) -> None:
+    doorbell.answer("integrations.tasks.push_due_prices")
+    _hand_out(PRICES, with_prices_due(), push_prices_of)
+
+
+@shared_task
+def push_prices_of(*, connection_id: int, **_newer: Any) -> None:
+    push_prices(connection_id=connection_id, at=timezone.now())
 
 
 @shared_task

@@ -289,6 +289,7 @@ CELERY_TASK_ROUTES = {
     "*.tasks.forget_*": {"queue": "bulk"},
     "inventory.tasks.*": {"queue": "inventory"},
     "orders.tasks.*": {"queue": "inventory"},
+    "products.tasks.*": {"queue": "inventory"},
     "integrations.tasks.pull_*": {"queue": "pull"},
     "integrations.tasks.push_*": {"queue": "push"},
     "integrations.tasks.take_*": {"queue": "webhook"},

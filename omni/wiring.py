@@ -17,10 +17,15 @@ from orders import reactions as orders
 from orders.imports.online_retail import ONLINE_RETAIL
 from orders.imports.order_lines import ORDER_LINES
 from products import events as offer
+from products import reactions as offers
 
 REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
-    offer.ListingsChanged: [shelves.tell_stock_soon, orders.retry_mapped_soon],
-    offer.ProductsChanged: [],
+    offer.ProductsChanged: [offers.tell_list_prices_soon],
+    offer.ListingsChanged: [
+        shelves.tell_stock_soon,
+        offers.tell_prices_soon,
+        orders.retry_mapped_soon,
+    ],
     stock.StockRaised: [],
     stock.PromisesWithdrawn: [orders.mark_lines_short],
     stock.ShortagesFilled: [orders.mark_lines_filled],

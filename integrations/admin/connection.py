@@ -27,7 +27,7 @@ from integrations.health import pause_connection, resume_connection
 from integrations.models import Connection, Cursor, MessageLog
 from integrations.probe import Outcome, Probe, probe_connection
 from integrations.pull import COMPARE, ORDERS, REFUNDS
-from integrations.push import DISPATCH, STOCK
+from integrations.push import DISPATCH, PRICES, STOCK
 from integrations.registry import known_adapters
 from integrations.release import CANCEL, RELEASE, SETTLE
 from integrations.set_up import change_connection, create_connection
@@ -46,6 +46,7 @@ STREAMS: Mapping[str, Promise] = {
     REFUNDS: _("refunds"),
     COMPARE: _("comparison"),
     STOCK: _("stock"),
+    PRICES: _("prices"),
     DISPATCH: _("dispatch notices"),
     RELEASE: pgettext_lazy("stream", "release"),
     CANCEL: pgettext_lazy("stream", "cancel"),

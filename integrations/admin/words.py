@@ -43,6 +43,8 @@ OPERATIONS: Mapping[str, Promise] = {
     "compare.extra": _("order that the channel does not list"),
     "stock": _("stock"),
     "push_stock": _("stock told"),
+    "prices": _("prices"),
+    "push_prices": _("price told"),
     "dispatch": _("dispatch notices"),
     "push_dispatch": _("parcel told"),
     "release": _("release to the warehouse"),

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from django.db.models import Model
+
 from omni.kernel.models import AuditEntry
+from omni.kernel.sql import execute
+
+# One statement, however many objects.
+INSERT_ACTS = """
+    INSERT INTO kernel_auditentry (at, by, action, object_kind, object_id, reason, detail)
+    SELECT %s, %s, %s, %s, v.object_id, %s, '{}' FROM unnest(%s::text[]) AS v(object_id)
+"""
 
 
 def record_act(
@@ -19,3 +30,12 @@ def record_act(
         reason=reason,
         detail=detail or {},
     )
+
+
+def record_acts(
+    *, by: str, action: str, kind: type[Model], object_ids: Sequence[int], reason: str = "", at: datetime
+) -> None:
+    """Record the same act on many objects of a table, in the caller's transaction."""
+    if object_ids:
+        idents = [str(ident) for ident in object_ids]
+        execute(INSERT_ACTS, [at, by, action, kind._meta.label_lower, reason, idents])

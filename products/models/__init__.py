@@ -4,6 +4,7 @@ from products.models.attributes import CategoryAttribute
 from products.models.coding import CodeCounter, CodeRule
 from products.models.master import Barcode, Brand, Category, Sku, Spu
 from products.models.offer import Listing, Shop
+from products.models.prices import FloorPrice, Price, PriceChange, PublishedPrice
 from products.models.publishing import OuterItem
 from products.models.staff import StaffScope
 
@@ -14,8 +15,12 @@ __all__ = [
     "CategoryAttribute",
     "CodeCounter",
     "CodeRule",
+    "FloorPrice",
     "Listing",
     "OuterItem",
+    "Price",
+    "PriceChange",
+    "PublishedPrice",
     "Shop",
     "Sku",
     "Spu",

@@ -85,6 +85,7 @@ def test_nothing_due_hands_out_nothing(market: Market, sent: list[Any]) -> None:
     open_missing_streams()
 
     tasks.push_due_stock()
+    tasks.push_due_prices()
     tasks.push_releases()
     tasks.push_due_dispatches()
     tasks.push_cancel_requests()

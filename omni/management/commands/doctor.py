@@ -19,8 +19,10 @@ from omni.kernel import drift as kernel
 from omni.kernel.checks import Check
 from omni.kernel.imports import drift as imports
 from orders import drift as orders
+from products import drift as products
 
 CHECKS: Sequence[Check] = (
+    *products.CHECKS,
     *inventory.CHECKS,
     *orders.CHECKS,
     *integrations.CHECKS,

@@ -1,0 +1,31 @@
+"""The sweeps of this room: each looks for what is due, and does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+from django.utils import timezone
+
+from omni.kernel import doorbell
+from products.prices.change import PLAN_PRICES
+from products.prices.publish import plan_all_published_prices, plan_published_prices
+
+CHANGES_PER_RUN = 5000
+PUSH_PRICES = "integrations.tasks.push_due_prices"
+
+
+@shared_task(name=PLAN_PRICES)
+def plan_due_prices(**_newer: Any) -> None:
+    """What begins or ends now, or was approved just now: planned, and the pushers woken."""
+    doorbell.answer(PLAN_PRICES)
+    taken = CHANGES_PER_RUN
+    while taken == CHANGES_PER_RUN:
+        taken = plan_published_prices(limit=CHANGES_PER_RUN, at=timezone.now())
+        if taken:
+            doorbell.ring(PUSH_PRICES)
+
+
+@shared_task
+def plan_all_prices(**_newer: Any) -> None:
+    plan_all_published_prices(at=timezone.now())
