@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from io import BytesIO
+from tempfile import TemporaryFile
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -22,7 +30,7 @@ from omni.kernel.admin_base import BaseAdmin, Queue, RowResult, column
 from omni.kernel.display import number_text
 from omni.kernel.errors import DomainError
 from omni.kernel.imports.commit import dismiss_rows, start_commit, start_retry, was_stopped
-from omni.kernel.imports.export import template_csv, write_template
+from omni.kernel.imports.export import csv_chunks, template_csv, write_template, write_xlsx
 from omni.kernel.imports.faults import reason_words
 from omni.kernel.imports.map_columns import map_columns, save_mapping
 from omni.kernel.imports.options import ENCODINGS, SEPARATORS
@@ -35,7 +43,7 @@ from omni.kernel.jobs import cancel_job
 from omni.kernel.models import Import, ImportMapping, ImportRow, Job
 from omni.kernel.names import name_actors
 from omni.wiring import IMPORT_TARGETS
-from products.models import Shop
+from products.models import Brand, Shop
 from products.scope import scope_of
 
 PAGE_ROWS = 50
@@ -71,7 +79,35 @@ def limit_imports(request: HttpRequest, prefix: str = "") -> Q:
     if scope.is_everything:
         return Q()
     codes = list(Shop.objects.filter(pk__in=scope.shop_ids).values_list("code", flat=True))
-    return Q(**{f"{prefix}created_by": user_actor(request.user)}) | Q(**{f"{prefix}params__shop__in": codes})
+    own_brands = params_of("brands", request, None)["brands"]
+    return (
+        Q(**{f"{prefix}created_by": user_actor(request.user)})
+        | Q(**{f"{prefix}params__shop__in": codes})
+        | Q(**{f"{prefix}params__shops__contained_by": codes})
+        | Q(**{f"{prefix}params__brands__contained_by": own_brands})
+    )
+
+
+def usable_targets(request: HttpRequest) -> list[Target]:
+    """What the viewer may bring in: the target's own permission counts besides the one to import."""
+    return [target for target in IMPORT_TARGETS.values() if may_use(request, target)]
+
+
+def may_use(request: HttpRequest, target: Target) -> bool:
+    return not target.permission or bool(request.user.has_perm(target.permission))
+
+
+def params_of(belongs_to: str, request: HttpRequest, shop: Shop | None) -> dict[str, Any]:
+    """What limits an import or an export to what the viewer may see; nothing for those who may see everything."""
+    scope = scope_of(request.user)
+    if belongs_to == "shop":
+        return {"shop": shop.code} if shop else {}
+    if scope.is_everything:
+        return {}
+    if belongs_to == "shops":
+        return {"shops": list(visible_shops(request).values_list("code", flat=True))}
+    brands = Brand.objects.filter(pk__in=scope.brand_ids).order_by("code")
+    return {"brands": list(brands.values_list("code", flat=True))}
 
 
 class UploadForm(forms.Form):
@@ -91,18 +127,33 @@ class UploadForm(forms.Form):
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        targets = [(target.name, str(target.label)) for target in IMPORT_TARGETS.values()]
-        self.fields["target"] = forms.ChoiceField(label=_("What is in the file?"), choices=targets)
+        self._targets = {target.name: target for target in usable_targets(request)}
+        choices = [(target.name, str(target.label)) for target in self._targets.values()]
+        self.fields["target"] = forms.ChoiceField(label=_("What is in the file?"), choices=choices)
         shops = visible_shops(request)
-        is_optional = scope_of(request.user).is_everything
+        self._is_shop_optional = scope_of(request.user).is_everything
         self.fields["shop"] = forms.ModelChoiceField(
             shops,
             label=_("Shop"),
-            required=not is_optional,
+            required=False,
             to_field_name="code",
-            empty_label=_("the one that the kind of file names") if is_optional else _("choose a shop"),
+            empty_label=_("the one that the file names"),
+            help_text=_(
+                "Orders belong to one shop; products and listings say in the file where they belong."
+            ),
         )
         self.order_fields(["target", "shop", "mapping", "file"])
+
+    def clean(self) -> dict[str, Any]:
+        answers = super().clean() or {}
+        mapping: ImportMapping | None = answers.get("mapping")
+        target = self._targets.get(mapping.target if mapping else answers.get("target", ""))
+        if target is None:
+            self.add_error("mapping" if mapping else "target", _("You may not bring in this kind of file."))
+        elif target.belongs_to == "shop" and not answers.get("shop") and not self._is_shop_optional:
+            self.add_error("shop", _("Say to which shop the rows of this file belong."))
+        answers["chosen"] = target
+        return answers
 
 
 class OptionsForm(forms.Form):
@@ -186,6 +237,7 @@ class ImportAdmin(BaseAdmin):
         return [
             path("upload/", site(self.upload_view), name="kernel_import_upload"),
             path("template/<str:target>.<str:kind>", site(self.template_view), name="kernel_import_template"),
+            path("export/<str:target>.<str:kind>", site(self.export_view), name="kernel_import_export"),
             path("<int:pk>/progress/", site(self.progress_view), name="kernel_import_progress"),
             path("<int:pk>/rejected.<str:kind>", site(self.rejected_view), name="kernel_import_rejected"),
             path("<int:pk>/map/", site(self.map_view), name="kernel_import_map"),
@@ -213,20 +265,20 @@ class ImportAdmin(BaseAdmin):
             "opts": self.opts,
             "title": _("Import a file"),
             "form": form,
-            "targets": IMPORT_TARGETS.values(),
+            "targets": usable_targets(request),
+            "exported": [target for target in usable_targets(request) if target.is_exported],
         }
         return TemplateResponse(request, "admin/imports/upload.html", context)
 
     def _upload(self, request: HttpRequest, answers: dict[str, Any]) -> Import:
         mapping: ImportMapping | None = answers["mapping"]
-        target = IMPORT_TARGETS[mapping.target if mapping else answers["target"]]
+        target: Target = answers["chosen"]
         given = dict(mapping.options) if mapping else dict(getattr(target, "options", {}))
-        shop: Shop | None = answers["shop"]
         run = upload_file(
             target=target,
             name=answers["file"].name,
             chunks=answers["file"].chunks(),
-            params={"shop": shop.code} if shop else {},
+            params=params_of(target.belongs_to, request, answers["shop"]),
             options=given,
             at=timezone.now(),
             by=user_actor(request.user),
@@ -236,14 +288,40 @@ class ImportAdmin(BaseAdmin):
         return run
 
     def template_view(self, request: HttpRequest, target: str, kind: str) -> HttpResponse:
-        if not self.may_upload(request) or target not in IMPORT_TARGETS or kind not in ("csv", "xlsx"):
+        chosen = IMPORT_TARGETS.get(target)
+        if chosen is None or kind not in ("csv", "xlsx") or not may_use(request, chosen):
             raise Http404
-        chosen = IMPORT_TARGETS[target]
+        if not self.may_upload(request):
+            raise Http404
         if kind == "csv":
             return _download(template_csv(chosen.fields), f"{target}.csv", "text/csv; charset=utf-8")
         buffer = BytesIO()
-        write_template(buffer, chosen.fields, title=str(chosen.label))
+        offered = chosen.offered(params_of(chosen.belongs_to, request, None))
+        write_template(buffer, chosen.fields, title=str(chosen.label), offered=offered)
         return _download(buffer.getvalue(), f"{target}.xlsx", XLSX)
+
+    def export_view(self, request: HttpRequest, target: str, kind: str) -> HttpResponseBase:
+        """What there is, in the columns of the import, of whatever the viewer may see."""
+        chosen = IMPORT_TARGETS.get(target)
+        if chosen is None or kind not in ("csv", "xlsx") or not may_use(request, chosen):
+            raise Http404
+        rows = chosen.export(params_of(chosen.belongs_to, request, None))
+        if rows is None or not self.may_upload(request):
+            raise Http404
+        header = [str(field.label) for field in chosen.fields]
+        if kind == "csv":
+            answer: HttpResponseBase = StreamingHttpResponse(
+                csv_chunks(header, rows), content_type="text/csv; charset=utf-8"
+            )
+        else:
+            # On disk, not in memory: a hundred thousand rows are some megabytes, and several may ask at once.
+            file = TemporaryFile()  # noqa: SIM115 - closed with the answer
+            write_xlsx(file, header, rows, title=str(chosen.label))
+            file.seek(0)
+            answer = FileResponse(file, content_type=XLSX)
+        answer.headers["Content-Disposition"] = f'attachment; filename="{target}.{kind}"'
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        return answer
 
     # --- one import -----------------------------------------------------------------------------------------
     def change_view(
@@ -274,7 +352,7 @@ class ImportAdmin(BaseAdmin):
             "what": target_label(run),
             "by": name_actors([run.created_by], request=request).html(run.created_by),
             "job": run.job if run.job and run.job.state in LIVE else None,
-            "may_operate": self.has_operate_permission(request) and target is not None,
+            "may_operate": self.has_operate_permission(request) and bool(target and may_use(request, target)),
             "counts": _counts(run),
             "reasons": [(reason_text(run.target, code), code, count) for code, count in reasons(run.pk)],
             "outcomes": outcomes(run.pk),
@@ -320,7 +398,7 @@ class ImportAdmin(BaseAdmin):
     # --- buttons --------------------------------------------------------------------------------------------
     def map_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Say which column is what, keep it under a name if one is given, and start the preview."""
-        run: Import = self.operable_object(request, pk)
+        run = self._usable_run(request, pk)
         target = IMPORT_TARGETS[run.target]
         form = OptionsForm(request.POST)
         if not form.is_valid():
@@ -345,7 +423,7 @@ class ImportAdmin(BaseAdmin):
 
     def step_view(self, request: HttpRequest, pk: int, step: str) -> HttpResponse:
         """One button of the page: take, retry, undo or stop."""
-        run: Import = self.operable_object(request, pk)
+        run = self._usable_run(request, pk)
         at, by, target = timezone.now(), user_actor(request.user), IMPORT_TARGETS[run.target]
         steps: dict[str, Callable[[], Any]] = {
             "take": lambda: start_commit(run_id=run.pk, at=at, by=by),
@@ -356,6 +434,14 @@ class ImportAdmin(BaseAdmin):
         if step not in steps:
             raise Http404
         return self._try(request, run, steps[step])
+
+    def _usable_run(self, request: HttpRequest, pk: int) -> Import:
+        """The import for a button: what it brings in must be the viewer's business too."""
+        run: Import = self.operable_object(request, pk)
+        target = IMPORT_TARGETS.get(run.target)
+        if target is None or not may_use(request, target):
+            raise PermissionDenied
+        return run
 
     def _try(self, request: HttpRequest, run: Import, act: Callable[[], Any]) -> HttpResponse:
         try:
@@ -416,7 +502,7 @@ class ImportRowAdmin(BaseAdmin):
         def act(run_id: int, row_ids: list[int]) -> None:
             start_retry(run_id=run_id, row_ids=row_ids, at=at, by=by)
 
-        return self.tell_results(request, _("Retry"), _by_run(list(queryset), act))
+        return self.tell_results(request, _("Retry"), _by_run(request, list(queryset), act))
 
     @admin.action(description=_("Dismiss"), permissions=["operate"])
     def dismiss(self, request: HttpRequest, queryset: QuerySet[ImportRow]) -> HttpResponse | None:
@@ -426,7 +512,7 @@ class ImportRowAdmin(BaseAdmin):
             def act(run_id: int, row_ids: list[int]) -> None:
                 dismiss_rows(run_id=run_id, row_ids=row_ids, note=answers["note"], at=at, by=by)
 
-            return self.tell_results(request, _("Dismiss"), _by_run(rows, act))
+            return self.tell_results(request, _("Dismiss"), _by_run(request, rows, act))
 
         form = NoteForm(request.POST if "asked" in request.POST else None)
         return self.ask_first(request, queryset, action="dismiss", title=_("Dismiss"), form=form, run=run)
@@ -454,13 +540,20 @@ def target_label(run: Import) -> str:
     return str(target.label) if target else run.target
 
 
-def _by_run(rows: Sequence[Any], act: Callable[[int, list[int]], None]) -> list[RowResult]:
+def _by_run(
+    request: HttpRequest, rows: Sequence[Any], act: Callable[[int, list[int]], None]
+) -> list[RowResult]:
     """Call an operation for each import of which rows were chosen; one result per row."""
     by_run: dict[int, list[Any]] = {}
     for row in rows:
         by_run.setdefault(row.run_id, []).append(row)
     results = []
     for run_id, chosen in by_run.items():
+        target = IMPORT_TARGETS.get(chosen[0].run.target)
+        if target is None or not may_use(request, target):
+            text = str(_("You may not bring in this kind of file."))
+            results += [RowResult(str(row), False, text) for row in chosen]
+            continue
         try:
             act(run_id, [row.pk for row in chosen])
             results += [RowResult(str(row), True) for row in chosen]

@@ -18,6 +18,7 @@ from orders.imports.online_retail import ONLINE_RETAIL
 from orders.imports.order_lines import ORDER_LINES
 from products import events as offer
 from products import reactions as offers
+from products.imports.skus import SKUS
 
 REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
     offer.ProductsChanged: [offers.tell_list_prices_soon],
@@ -37,5 +38,5 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
     order.CancellationsAsked: [outside.ask_to_stop_soon],
 }
 
-IMPORT_TARGETS: Mapping[str, Target] = {target.name: target for target in (ORDER_LINES, ONLINE_RETAIL)}
+IMPORT_TARGETS: Mapping[str, Target] = {target.name: target for target in (ORDER_LINES, ONLINE_RETAIL, SKUS)}
 JOBS: Mapping[str, Work] = {**import_works(IMPORT_TARGETS)}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import pghistory
 from django.db.models import Model
 
 from omni.kernel.models import AuditEntry
@@ -39,3 +41,11 @@ def record_acts(
     if object_ids:
         idents = [str(ident) for ident in object_ids]
         execute(INSERT_ACTS, [at, by, action, kind._meta.label_lower, reason, idents])
+
+
+@contextmanager
+def changes_by(by: str) -> Iterator[None]:
+    """Whoever changes master data inside stands in its history. Pages do this by themselves, jobs do not."""
+    kind, _colon, ident = by.partition(":")
+    with pghistory.context(**({"user": int(ident)} if kind == "user" and ident.isdigit() else {"by": by})):
+        yield

@@ -142,6 +142,25 @@ def test_a_rounded_number_is_no_code_but_may_be_an_amount() -> None:
     assert parse(Lossy("1000000000000000"), "decimal") == "1000000000000000"
 
 
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("6901", ["6901"]),
+        ("A-1, B-2;C-3", ["A-1", "B-2", "C-3"]),
+        ("一，二、三；四", ["一", "二", "三", "四"]),
+        (" A-1\nB-2  A-1 ", ["A-1", "B-2"]),
+        (" , ", None),
+    ],
+)
+def test_several_codes_stand_in_one_cell_each_once(text: str, codes: list[str] | None) -> None:
+    assert parse(text, "codes") == codes
+
+
+def test_codes_too_long_or_too_many_are_refused() -> None:
+    assert reason("A B" + "C" * 70, "codes", max_length=64) == "too_long"
+    assert reason(" ".join(map(str, range(60))), "codes") == "too_long"
+
+
 def test_choices_and_yes_and_no() -> None:
     assert parse("GOOD", "choice", choices=("good", "bad")) == "good"
     assert reason("so-so", "choice", choices=("good", "bad")) == "bad_choice"

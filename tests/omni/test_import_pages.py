@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -11,17 +12,19 @@ from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from python_calamine import CalamineWorkbook
 
 from omni.kernel.jobs import claim_job, run_job
 from omni.kernel.models import Import, ImportMapping, ImportRow, Job
 from omni.wiring import JOBS
 from orders.models import SalesOrder
-from products.models import StaffScope
+from products.models import Sku, StaffScope
 from tests.factories.orders import House, make_house
-from tests.factories.products import ShopFactory
+from tests.factories.products import BrandFactory, ShopFactory, SkuFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.capability("O2")]
 
+KINDS = ("csv", "xlsx")
 PERMISSIONS = ("add_import", "view_import", "change_import")
 
 
@@ -249,6 +252,108 @@ def test_templates_can_be_downloaded_and_read_again(clerk: Client, house: House)
     first = Import.objects.order_by("id")[0]
     assert first.columns["number"] == "Order number"
     assert len(first.columns) == len(first.header)
+
+
+@pytest.fixture
+def keeper(house: House) -> Client:
+    """Somebody who may keep the products of one brand."""
+    client = login("keeper", house)
+    user = User.objects.get(username="keeper")
+    StaffScope.objects.create(user=user, brand=house.sku.spu.brand)
+    user.user_permissions.add(*Permission.objects.filter(codename__in=["change_sku", "change_listing"]))
+    return client
+
+
+PRODUCTS = "SKU code,SKU name,Brand code\n"
+
+
+def take_products(client: Client, *rows: str) -> Import:
+    upload(client, (PRODUCTS + "\n".join(rows) + "\n").encode(), "", target="products.skus")
+    run = Import.objects.latest("id")
+    columns = {f"column-{field}": heading for field, heading in run.columns.items()}
+    client.post(reverse("admin:kernel_import_map", args=[run.pk]), {**MAPPED, **columns})
+    work()
+    step(client, run, "take")
+    work()
+    run.refresh_from_db()
+    return run
+
+
+@pytest.mark.capability("P6")
+def test_products_come_in_for_the_brands_of_the_person_and_no_others(keeper: Client, house: House) -> None:
+    brand, other = house.sku.spu.brand, BrandFactory.create(code="OTHER")
+
+    run = take_products(keeper, f"N-1,New,{brand.code}", f"N-2,New,{other.code}")
+
+    assert run.params == {"brands": [brand.code]}
+    assert (run.done, run.error) == (1, 1)
+    assert "unknown brand" in page(keeper, run)
+    assert Sku.objects.get(code="N-1").spu.brand == brand
+    assert not Sku.objects.filter(code="N-2").exists()
+
+
+@pytest.mark.capability("P6")
+def test_what_is_exported_is_what_the_person_may_see(keeper: Client, house: House) -> None:
+    foreign = SkuFactory.create(code="FOREIGN")
+
+    files = [
+        keeper.get(reverse("admin:kernel_import_export", args=["products.skus", kind])) for kind in KINDS
+    ]
+
+    table = files[0].getvalue().decode("utf-8-sig")
+    assert house.sku.code in table
+    assert foreign.code not in table
+    assert table.startswith("SKU code,SKU name")
+    assert files[1].getvalue().startswith(b"PK")
+    upload(keeper, table.encode(), "", target="products.skus")
+    assert len(Import.objects.get().columns) == 11
+
+
+@pytest.mark.capability("P6")
+def test_products_are_none_of_the_business_of_who_may_only_import_orders(clerk: Client, house: House) -> None:
+    refused = upload(clerk, PRODUCTS.encode() + b"A,B,C\n", house.shop.code, target="products.skus")
+    addresses = [
+        reverse("admin:kernel_import_export", args=["products.skus", "csv"]),
+        reverse("admin:kernel_import_template", args=["products.skus", "xlsx"]),
+    ]
+
+    assert refused.status_code == 200
+    assert Import.objects.count() == 0
+    assert [clerk.get(address).status_code for address in addresses] == [404, 404]
+    assert "Products and SKUs" not in clerk.get(reverse("admin:kernel_import_upload")).content.decode()
+
+
+@pytest.mark.capability("P6")
+def test_the_buttons_of_a_product_import_need_the_permission_for_products(
+    keeper: Client, house: House
+) -> None:
+    run = take_products(keeper, f"N-1,New,{house.sku.spu.brand.code}")
+    colleague = login("colleague", house)
+    StaffScope.objects.create(user=User.objects.get(username="colleague"), brand=house.sku.spu.brand)
+
+    seen = page(colleague, run)
+    refused = colleague.post(reverse("admin:kernel_import_step", args=[run.pk, "undo"]))
+
+    assert "Take the whole import back" not in seen
+    assert refused.status_code == 403
+    assert Sku.objects.filter(code="N-1").exists()
+
+
+@pytest.mark.capability("P6")
+@pytest.mark.parametrize(("language", "brand"), [("en", "Brand code"), ("zh-hans", "品牌编码")])
+def test_the_template_of_products_speaks_the_language_of_the_reader(
+    keeper: Client, house: House, language: str, brand: str
+) -> None:
+    keeper.cookies["django_language"] = language
+
+    answer = keeper.get(reverse("admin:kernel_import_template", args=["products.skus", "xlsx"]))
+
+    with CalamineWorkbook.from_filelike(BytesIO(answer.content)) as book:
+        heading = book.get_sheet_by_index(0).to_python()[0]
+        lists = book.get_sheet_by_index(2).to_python()
+    assert brand in heading
+    assert lists[0][0] == brand
+    assert lists[1][0] == house.sku.spu.brand.code
 
 
 def test_lists_need_a_fixed_number_of_queries(

@@ -13,12 +13,14 @@ from typing import IO, Any
 import xlsxwriter
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
+from xlsxwriter.utility import xl_col_to_name
 
 from omni.kernel.imports.fields import DANGEROUS_STARTS, Field
 
 SHEET_ROWS_MAX = 1_048_575
 CELL_CHARS_MAX = 32_767
-LIST_CHARS_MAX = 255  # what Excel takes as a drop-down list
+LIST_CHARS_MAX = 255  # what Excel takes as a drop-down list, unless the list stands in cells
+LIST_ROWS = 100_000  # how far down a template offers its lists
 
 
 def disarm(text: str) -> str:
@@ -79,19 +81,30 @@ def write_xlsx(
     return count
 
 
-def write_template(file: Path | IO[bytes], fields: Sequence[Field], *, title: str) -> None:
-    """An empty table to fill in: headings, one sample row, drop-down lists, and a sheet of notes."""
+def write_template(
+    file: Path | IO[bytes],
+    fields: Sequence[Field],
+    *,
+    title: str,
+    offered: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """An empty table to fill in: headings, one sample row, drop-down lists, and a sheet of notes.
+
+    `offered`: what there is to choose from, by field, besides the fixed choices; in a sheet of its own.
+    """
+    lists = {name: values for name, values in (offered or {}).items() if values}
     with _workbook(file) as book:
         bold = book.add_format({"bold": True})
         text = book.add_format({"num_format": "@"})
         sheet = _add_sheet(book, title, [str(field.label) for field in fields], bold, 0)
         for column, field in enumerate(fields):
-            is_text = field.kind in ("text", "code")
+            is_text = field.kind in ("text", "code", "codes")
             sheet.set_column(column, column, max(12, len(str(field.label)) + 4), text if is_text else None)
-            if field.choices and len(",".join(field.choices)) <= LIST_CHARS_MAX:
-                sheet.data_validation(
-                    1, column, 10_000, column, {"validate": "list", "source": list(field.choices)}
-                )
+            source = _list_source(field, lists)
+            if source:
+                # A word that is not on the list yet is no mistake here: the import says what it does not know.
+                rule = {"validate": "list", "source": source, "error_type": "warning"}
+                sheet.data_validation(1, column, LIST_ROWS, column, rule)
         _write_row(sheet, 1, [field.example for field in fields])
         notes = book.add_worksheet(_("Notes"))
         notes.set_column(0, 3, 28)
@@ -102,6 +115,32 @@ def write_template(file: Path | IO[bytes], fields: Sequence[Field], *, title: st
         for row, field in enumerate(fields, 1):
             required = _("yes") if field.is_required else _("no")
             _write_row(notes, row, [str(field.label), required, _kind_label(field), str(field.note)])
+        _write_lists(book, fields, lists, bold)
+
+
+def _list_source(field: Field, lists: Mapping[str, Sequence[str]]) -> list[str] | str:
+    """What Excel is told of a column's drop-down list: the words, or the cells where they stand; empty: none."""
+    if field.kind == "boolean":
+        return [yes_or_no(True), yes_or_no(False)]
+    if field.name in lists:
+        letter = xl_col_to_name(list(lists).index(field.name))
+        return f"='{_('Lists')}'!${letter}$2:${letter}${len(lists[field.name]) + 1}"
+    return list(field.choices) if len(",".join(field.choices)) <= LIST_CHARS_MAX else ""
+
+
+def _write_lists(book: Any, fields: Sequence[Field], lists: Mapping[str, Sequence[str]], bold: Any) -> None:
+    if not lists:
+        return
+    labels = {field.name: str(field.label) for field in fields}
+    sheet = _add_sheet(book, _("Lists"), [labels[name] for name in lists], bold, 0)
+    longest = max(len(values) for values in lists.values())
+    for row in range(longest):  # row by row: a sheet in constant memory is written from top to bottom
+        _write_row(sheet, row + 1, [values[row] if row < len(values) else "" for values in lists.values()])
+
+
+def yes_or_no(value: bool) -> str:
+    """As people write it in a table, in their language; the import reads both languages."""
+    return pgettext("cell of a table", "yes") if value else pgettext("cell of a table", "no")
 
 
 def template_csv(fields: Sequence[Field]) -> bytes:
@@ -113,6 +152,7 @@ def _kind_label(field: Field) -> str:
     names: dict[str, str] = {
         "text": _("text"),
         "code": _("code"),
+        "codes": _("codes, separated by commas or blanks"),
         "integer": _("whole number"),
         "decimal": _("decimal number"),
         "moment": _("date and time"),

@@ -32,6 +32,8 @@ POINTED = re.compile(r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]*)?|[+-
 COMMAED = re.compile(r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+)(?:,[0-9]*)?|[+-]?,[0-9]+", re.ASCII)
 # Letters that are not seen and make two codes out of what looks like one.
 UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
+BETWEEN_CODES = re.compile(r"[\s,;|，；、]+")
+CODES_MAX = 50
 YES = frozenset({"true", "yes", "y", "1", "是", "x"})
 NO = frozenset({"false", "no", "n", "0", "否"})
 
@@ -41,12 +43,15 @@ class Field:
     """One thing that a target wants to know of a row.
 
     `aliases`: headings by which it is recognised, besides its name and label. `scale`: decimals at most.
-    `max_length` concerns text and codes; a longer text is refused, never cut.
+    `max_length` concerns text and codes; a longer text is refused, never cut. `codes`: several in one cell, each as
+    long as that.
     """
 
     name: str
     label: Text
-    kind: Literal["text", "code", "integer", "decimal", "moment", "date", "boolean", "choice"] = "text"
+    kind: Literal["text", "code", "codes", "integer", "decimal", "moment", "date", "boolean", "choice"] = (
+        "text"
+    )
     is_required: bool = False
     aliases: Sequence[str] = ()
     max_length: int = 240
@@ -83,7 +88,7 @@ def parser_of(field: Field, options: Options) -> Parser:
             )
         return parse_cell(text)
 
-    return parse_lossy if field.kind in ("text", "code") else parse_cell
+    return parse_lossy if field.kind in ("text", "code", "codes") else parse_cell
 
 
 def _text(field: Field, options: Options) -> Parser:
@@ -109,6 +114,18 @@ def _code(field: Field, options: Options) -> Parser:
         if not text.isprintable():
             raise BadCell("odd_letters", _("It holds a tab, a line break or a control character."))
         return check(text)
+
+    return parse
+
+
+def _codes(field: Field, options: Options) -> Parser:
+    check = _code(field, options)
+
+    def parse(text: str) -> list[str] | None:
+        codes = list(dict.fromkeys(check(part) for part in BETWEEN_CODES.split(text) if part))
+        if len(codes) > CODES_MAX:
+            raise BadCell("too_long", _("It holds more than %d codes.") % CODES_MAX)
+        return codes or None
 
     return parse
 
@@ -236,6 +253,7 @@ def _choice(field: Field, options: Options) -> Parser:
 _PARSERS: dict[str, Callable[[Field, Options], Parser]] = {
     "text": _text,
     "code": _code,
+    "codes": _codes,
     "integer": _integer,
     "decimal": _decimal,
     "moment": _moment,

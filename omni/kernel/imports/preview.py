@@ -261,10 +261,19 @@ def diff_rows(run: Import, target: Target) -> Iterator[Progress]:
             Import.objects.select_for_update().get(pk=run.pk)
             rows = queue.take()
             if not rows:
+                # Taking for the first time, nothing has been compared anew.
+                if done or run.finished_at is not None or run.state == Import.State.UPLOADED:
+                    _mark_conflicts(target, context)
                 return
             diff_chunk(rows, target, context)
         done += len(rows)
         yield Progress(done=done, total=run.lines or None, message=_("comparing"))
+
+
+def _mark_conflicts(target: Target, context: Context) -> None:
+    conflicts = target.find_conflicts(context)
+    known = open_errors(context.run.pk, [c.verdict.row_key for c in conflicts if c.verdict.row_key])
+    write_verdicts([c.row_id for c in conflicts], [c.verdict for c in conflicts], known)
 
 
 def diff_chunk(rows: Sequence[Row], target: Target, context: Context) -> None:
@@ -275,7 +284,7 @@ def diff_chunk(rows: Sequence[Row], target: Target, context: Context) -> None:
     if target.whole_groups and target.group_by:
         asked = _keep_groups_whole(rows, asked, target)
     known = open_errors(context.run.pk, [v.row_key for _row, v in asked if v.status == "error" and v.row_key])
-    write_verdicts([row for row, _ in asked], [verdict for _, verdict in asked], known)
+    write_verdicts([row.ident for row, _ in asked], [verdict for _, verdict in asked], known)
 
 
 def _keep_groups_whole(

@@ -152,9 +152,9 @@ def _json(value: Any) -> Any:
     return json.loads(value) if isinstance(value, (str, bytes)) else value
 
 
-def write_verdicts(rows: Sequence[Row], verdicts: Sequence[Verdict], known: Mapping[UUID, int]) -> None:
+def write_verdicts(row_ids: Sequence[int], verdicts: Sequence[Verdict], known: Mapping[UUID, int]) -> None:
     """`known`: contents that wait with an error elsewhere already, with the row where they do."""
-    if not rows:
+    if not row_ids:
         return
     earlier = [
         known.get(verdict.row_key) if verdict.status == "error" and verdict.row_key else None
@@ -176,7 +176,7 @@ def write_verdicts(rows: Sequence[Row], verdicts: Sequence[Verdict], known: Mapp
     execute(
         WRITE_VERDICTS,
         [
-            as_array(row.ident for row in rows),
+            as_array(row_ids),
             as_array(places),
             as_array(verdict.row_key for verdict in verdicts),
             [as_json({"row": e} if e else v.keep) for v, e in zip(verdicts, earlier, strict=True)],

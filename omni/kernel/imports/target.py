@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -52,6 +52,14 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Conflict:
+    """A row, by its id, that cannot stand beside an earlier row of its file."""
+
+    row_id: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """What became of a row that was to be taken: done, done before (unchanged), or refused after all (error).
 
@@ -89,7 +97,9 @@ class Target(Protocol):
 
     `group_by`: the field (or empty) whose rows with the same value come in one chunk, in the file's order.
     `whole_groups`: one row with an error keeps back the others of its group. `error_outcome`: the word for rows with
-    errors. `reasons`: the target's own reasons in a few words, for people.
+    errors. `reasons`: the target's own reasons in a few words, for people. `permission`: what a person needs besides
+    the permission to import. `belongs_to`: the parameter that limits an import: one shop, or the codes of the brands
+    or shops that may be touched (absent: all).
     """
 
     name: str
@@ -101,6 +111,9 @@ class Target(Protocol):
     can_undo: bool
     error_outcome: str
     reasons: Mapping[str, Text]
+    permission: str = ""
+    belongs_to: Literal["shop", "shops", "brands"] = "shop"
+    is_exported: bool = False
 
     def check_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """What the target needs besides the file, checked and completed. Raises BadInput."""
@@ -113,6 +126,10 @@ class Target(Protocol):
         their group are tried again. What is said of those is not heard.
         """
         ...
+
+    def find_conflicts(self, context: Context) -> Sequence[Conflict]:
+        """What only the whole file shows, asked once every row has been compared. Reads only."""
+        return ()
 
     def prepare_commit(self, context: Context, *, at: datetime, by: str) -> Mapping[str, int]:
         """Once before the first chunk, in a transaction of its own; repeated after a crash. What it made, by kind."""
@@ -131,3 +148,11 @@ class Target(Protocol):
     def undo(self, rows: Sequence[Row], context: Context, *, at: datetime, by: str) -> None:
         """Take back rows against which there is no obstacle, the last first."""
         ...
+
+    def offered(self, params: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        """What there is now to choose from, by field: the drop-down lists of a template. `params` as in an import."""
+        return {}
+
+    def export(self, params: Mapping[str, Any]) -> Iterator[Sequence[Any]] | None:
+        """What there is, as rows that can be imported again, in the order of the fields; None: not `is_exported`."""
+        return None

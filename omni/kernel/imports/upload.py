@@ -14,6 +14,7 @@ from typing import Any, Literal
 from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from omni.kernel.imports.container import UnreadableFile, find_kind
 from omni.kernel.imports.fields import Field
@@ -134,18 +135,29 @@ def unique_headings(cells: Sequence[str]) -> list[str]:
 
 
 def suggest_columns(fields: Sequence[Field], header: Sequence[str]) -> dict[str, str]:
-    """Field → heading, where a heading is called like the field, its label or an alias, whatever the case."""
+    """Field → heading, where that is called like the field, its label in any language or an alias, whatever the case.
+
+    A template that somebody took in Chinese may be sent in by somebody who reads English.
+    """
     by_folded: dict[str, str] = {}
     for heading in header:
         by_folded.setdefault(_fold(heading), heading)
     found: dict[str, str] = {}
     for field in fields:
-        for word in (field.name, str(field.label), *field.aliases):
+        for word in (field.name, str(field.label), *field.aliases, *_labels(field)):
             heading = by_folded.get(_fold(word), "")
             if heading and heading not in found.values():
                 found[field.name] = heading
                 break
     return found
+
+
+def _labels(field: Field) -> list[str]:
+    labels = []
+    for language, _name in settings.LANGUAGES:
+        with override(language):
+            labels.append(str(field.label))
+    return labels
 
 
 def _fold(text: str) -> str:
