@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,8 +13,11 @@ from django.utils.translation import gettext as _
 
 from omni.kernel.audit import changes_by
 from omni.kernel.errors import DomainError
+from omni.kernel.events import record_events
 from omni.kernel.sql import as_array, execute, fetch_all
+from products.events import ProductsChanged
 from products.models import Barcode, Category, Sku, Spu
+from products.template import hold_templates, of_product, of_sku, templates_of
 
 # Rows are locked and inserted in the order of their codes, so that two batches wait for one another instead of
 # deadlocking.
@@ -26,11 +29,15 @@ INSERT_SPUS = """
     LEFT JOIN products_category c ON c.code = n.category
     ORDER BY n.code ON CONFLICT (code) DO NOTHING RETURNING id, code
 """
-LOCK_SPUS = """
-    SELECT p.code, p.id, p.name, b.code, c.code FROM products_spu p
+# Of a product or of one of its SKUs something is said in the words of its category.
+SAYS_ATTRIBUTES = """
+    (p.attributes <> '{}' OR EXISTS (SELECT 1 FROM products_sku k WHERE k.spu_id = p.id AND k.attributes <> '{}'))
+"""
+LOCK_SPUS = f"""
+    SELECT p.code, p.id, p.name, b.code, c.code, {SAYS_ATTRIBUTES} FROM products_spu p
     JOIN products_brand b ON b.id = p.brand_id LEFT JOIN products_category c ON c.id = p.category_id
     WHERE p.code = ANY(%s) ORDER BY p.code FOR NO KEY UPDATE OF p
-"""
+"""  # noqa: S608 - a constant
 UPDATE_SPUS = """
     UPDATE products_spu p SET name = n.name, category_id = c.id
     FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS n(id, name, category)
@@ -117,16 +124,47 @@ class Entered:
 def enter_skus(*, entries: Sequence[SkuEntry], at: datetime, by: str) -> list[Entered]:
     """Make or change SKUs by their codes, each code at most once; entering the same again changes nothing.
 
-    A product's columns are taken from the first entry that says them. Barcodes are added, none is taken away. Returns
-    one result per entry, in the order given. Raises ChangedMeanwhile where an entry cannot stand: its product belongs
-    to another brand, its SKU to another product, or a barcode to another SKU.
+    A product's columns are taken from the first entry that says them. Barcodes are added, none is taken away. One event
+    tells of all. Returns one result per entry, in the order given. Raises ChangedMeanwhile where an entry cannot stand:
+    its product belongs to another brand, its SKU to another product, a barcode to another SKU, or the category wants
+    attributes, of which entries say nothing.
     """
+    hold_templates()
     with changes_by(by):
         codes = _spu_codes(entries)
         spus = _enter_spus(entries, codes, at=at)
         entered = _enter_skus(entries, [spus.get(code) for code in codes], at=at)
         _enter_barcodes(entries, entered)
+    _tell(entered)
     return entered
+
+
+def _tell(entered: Sequence[Entered]) -> None:
+    spus = {one.spu_id for one in entered if one.spu_was != {}}
+    skus = {one.sku_id for one in entered if one.was != {} or one.barcode_ids}
+    if spus or skus:
+        record_events(ProductsChanged(tuple(sorted(spus)), tuple(sorted(skus))))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The names of the attributes without which nothing can stand in a category."""
+
+    of_product: Sequence[str]
+    of_sku: Sequence[str]
+
+
+def wanted_attributes(codes: Collection[str]) -> dict[str, Wanted]:
+    """What each category requires to be said, by its code."""
+    categories = dict(Category.objects.filter(code__in=codes).values_list("pk", "code"))
+    return {
+        categories[ident]: Wanted(
+            [attribute.name for attribute in of_product(template) if attribute.is_required],
+            [attribute.name for attribute in of_sku(template) if attribute.is_required],
+        )
+        for ident, template in templates_of(categories).items()
+        if ident is not None
+    }
 
 
 @dataclass(slots=True)
@@ -134,6 +172,7 @@ class _Product:
     ident: int
     was: dict[str, Any] | None
     now: dict[str, Any] = field(default_factory=dict)
+    wants_of_skus: bool = False
 
 
 def _spu_codes(entries: Sequence[SkuEntry]) -> list[str]:
@@ -170,17 +209,34 @@ def _enter_spus(
     new = {code for _ident, code in new_ids}
     products: dict[str, _Product] = {}
     changed: list[tuple[int, str, str | None]] = []
-    for code, ident, name, brand, category in fetch_all(LOCK_SPUS, [codes]):
+    rows = fetch_all(LOCK_SPUS, [codes])
+    wanted_by = wanted_attributes(
+        {row[4] for row in rows} | {said["category"] or "" for said in firsts.values()}
+    )
+    for code, ident, name, brand, category, says_attributes in rows:
         said = firsts[code]
+        wanted_here = wanted_by.get(said["category"] or category or "")
+        is_moved = said["category"] not in (None, category)
+        # A product that moves takes its SKUs along, of which nothing is said in the new category's words.
+        lacks_words = wanted_here is not None and bool(
+            (wanted_here.of_product and (code in new or is_moved)) or (wanted_here.of_sku and is_moved)
+        )
+        if lacks_words or (is_moved and says_attributes and code not in new):
+            raise ChangedMeanwhile(_("The category of the product %s wants attributes.") % code)
         if said["brand"] not in (None, brand):
             raise ChangedMeanwhile(_("The product %s belongs to another brand.") % code)
         if code in new:
-            products[code] = _Product(ident, None)
+            products[code] = _Product(ident, None, wants_of_skus=bool(wanted_here and wanted_here.of_sku))
             continue
         wanted = {"name": said["name"] or name, "category": said["category"] or category}
         is_was = {"name": name, "category": category}
         was = {column: is_was[column] for column in SPU_COLUMNS if is_was[column] != wanted[column]}
-        products[code] = _Product(ident, was, {column: wanted[column] for column in was})
+        products[code] = _Product(
+            ident,
+            was,
+            {column: wanted[column] for column in was},
+            wants_of_skus=bool(wanted_here and wanted_here.of_sku),
+        )
         if was:
             changed.append((ident, str(wanted["name"]), wanted["category"]))
     if changed:
@@ -202,6 +258,9 @@ def _enter_skus(
         raise ChangedMeanwhile(_("There is no SKU %s, and its name is not known.") % min(lacking))
     pairs = list(zip(entries, products, strict=True))
     new = [(entry, product) for entry, product in pairs if entry.code not in known]
+    for entry, product in new:
+        if product.wants_of_skus:
+            raise ChangedMeanwhile(_("The category of the SKU %s wants attributes.") % entry.code)
     rows = fetch_all(
         INSERT_SKUS,
         [
@@ -271,6 +330,10 @@ def take_back_skus(*, entered: Sequence[Entered], by: str) -> None:
         _restore_skus([one for one in entered if one.was])
         Spu.objects.filter(pk__in=[one.spu_id for one in entered if one.spu_was is None]).delete()
         _restore_spus([one for one in entered if one.spu_was])
+    spus = tuple(sorted(one.spu_id for one in entered if one.spu_was))
+    skus = tuple(sorted(one.sku_id for one in entered if one.was))
+    if spus or skus:
+        record_events(ProductsChanged(spus, skus))
 
 
 def _restore_skus(changed: Sequence[Entered]) -> None:

@@ -23,7 +23,16 @@ from omni.kernel.imports.rows import encode
 from omni.kernel.imports.target import Conflict, Context, Obstacle, Row, Taken, Target, Verdict
 from omni.kernel.references import find_references
 from omni.kernel.sql import fetch_all
-from products.enter import SKU_COLUMNS, Entered, SkuEntry, enter_skus, take_back_skus
+from products.enter import (
+    SAYS_ATTRIBUTES,
+    SKU_COLUMNS,
+    Entered,
+    SkuEntry,
+    Wanted,
+    enter_skus,
+    take_back_skus,
+    wanted_attributes,
+)
 from products.models import Barcode, Brand, Category, Sku, Spu
 
 TAKEN, REFUSED = "taken", "refused"
@@ -31,15 +40,17 @@ GTIN_LENGTHS = (12, 13, 14)
 EXPORT_PAGE = 5_000
 OFFERED_MAX = 5_000
 
-KNOWN_SKUS = """
-    SELECT s.code, s.name, s.list_price, s.currency, s.weight_grams, s.is_active, p.code, p.name, b.code, c.code
+KNOWN_SKUS = f"""
+    SELECT s.code, s.name, s.list_price, s.currency, s.weight_grams, s.is_active, p.code, p.name, b.code, c.code,
+        {SAYS_ATTRIBUTES}
     FROM products_sku s JOIN products_spu p ON p.id = s.spu_id JOIN products_brand b ON b.id = p.brand_id
     LEFT JOIN products_category c ON c.id = p.category_id WHERE s.code = ANY(%s)
-"""
-KNOWN_SPUS = """
-    SELECT p.code, p.name, b.code, c.code FROM products_spu p JOIN products_brand b ON b.id = p.brand_id
+"""  # noqa: S608 - a constant
+KNOWN_SPUS = f"""
+    SELECT p.code, p.name, b.code, c.code, {SAYS_ATTRIBUTES}
+    FROM products_spu p JOIN products_brand b ON b.id = p.brand_id
     LEFT JOIN products_category c ON c.id = p.category_id WHERE p.code = ANY(%s)
-"""
+"""  # noqa: S608 - a constant
 KNOWN_BARCODES = """
     SELECT b.code, s.code FROM products_barcode b JOIN products_sku s ON s.id = b.sku_id WHERE b.code = ANY(%s)
 """
@@ -121,6 +132,7 @@ class Skus(Target):
         "contradiction": gettext_lazy("the product's rows contradict one another"),
         "unknown_brand": gettext_lazy("unknown brand"),
         "unknown_category": gettext_lazy("unknown category"),
+        "attributes_wanted": gettext_lazy("attributes missing"),
         "bad_barcode": gettext_lazy("wrong check digit"),
         "foreign_barcode": gettext_lazy("barcode of another SKU"),
         "bad_currency": gettext_lazy("not a currency"),
@@ -355,6 +367,7 @@ class _Product(NamedTuple):
     name: str
     brand: str
     category: str | None
+    says_attributes: bool
 
 
 @dataclass(slots=True)
@@ -368,7 +381,7 @@ class _Known:
     spus: Mapping[str, _Product]
     barcodes: Mapping[str, str]
     brands: frozenset[str]
-    categories: frozenset[str]
+    wanted: Mapping[str, Wanted]
 
     @classmethod
     def of(cls, rows: Sequence[Row], allowed: Sequence[str] | None) -> _Known:
@@ -378,19 +391,20 @@ class _Known:
         spus = {row[0]: _Product(*row) for row in fetch_all(KNOWN_SPUS, [wanted])}
         skus = {
             code: ((*columns,), _Product(*product))
-            for code, *columns, a, b, c, d in fetch_all(KNOWN_SKUS, [[v["code"] for v in values]])
-            for product in [(a, b, c, d)]
+            for code, *rest in fetch_all(KNOWN_SKUS, [[v["code"] for v in values]])
+            for columns, product in [(rest[: len(SKU_COLUMNS)], rest[len(SKU_COLUMNS) :])]
         }
         named = [code for v in values for code in v["barcodes"] or ()]
         found = set(brands.values_list("code", flat=True))
         found |= {spu.brand for spu in spus.values()} | {spu.brand for _columns, spu in skus.values()}
-        categories = Category.objects.filter(code__in={v["category"] for v in values if v["category"]})
+        categories = {v["category"] for v in values if v["category"]}
+        categories |= {spu.category for spu in spus.values() if spu.category}
         return cls(
             skus=skus,
             spus=spus,
             barcodes=dict(fetch_all(KNOWN_BARCODES, [named])) if named else {},
             brands=frozenset(found if allowed is None else found & set(allowed)),
-            categories=frozenset(categories.values_list("code", flat=True)),
+            wanted=wanted_attributes(categories),
         )
 
 
@@ -422,8 +436,11 @@ def _find_fault(values: Mapping[str, Any], known: _Known) -> tuple[str, str, str
         return "missing_value", "brand", _("A new product needs its brand.")
     if sku is None and not values["name"]:
         return "missing_value", "name", _("A new SKU needs a name.")
-    if category is not None and category not in known.categories:
+    if category is not None and category not in known.wanted:
         return "unknown_category", "category", _("There is no category %s.") % category
+    lacking = _find_lacking(category, sku is None, spu, known)
+    if lacking:
+        return "attributes_wanted", "category", lacking
     currency = values["currency"]
     if currency is not None and not _is_currency(currency):
         return "bad_currency", "currency", _("“%s” is not a currency such as CNY.") % currency
@@ -437,6 +454,24 @@ def _find_fault(values: Mapping[str, Any], known: _Known) -> tuple[str, str, str
         if known.barcodes.get(barcode, code) != code:
             return "foreign_barcode", "barcodes", _("The barcode %s belongs to another SKU.") % barcode
     return None
+
+
+def _find_lacking(category: str | None, is_new_sku: bool, spu: _Product | None, known: _Known) -> str:
+    """Why a row cannot stand in its category: a file says no attributes. Empty: it can."""
+    is_moved = spu is not None and category not in (None, spu.category)
+    if is_moved and spu is not None and spu.says_attributes:
+        return _("Attributes are said of the product %s: move it on its page.") % spu.code
+    wanted = known.wanted.get(category or (spu.category if spu else None) or "")
+    names: list[str] = []
+    if wanted and (spu is None or is_moved):
+        names += wanted.of_product
+    if wanted and (is_new_sku or is_moved):
+        names += wanted.of_sku
+    return (
+        _("The category wants %s, which files do not say: make it on its page.") % ", ".join(names)
+        if names
+        else ""
+    )
 
 
 @lru_cache(maxsize=64)

@@ -20,10 +20,11 @@ from omni.kernel.imports.preview import start_preview
 from omni.kernel.imports.undo import start_undo
 from omni.kernel.imports.upload import upload_file
 from omni.kernel.jobs import claim_job, run_job
-from omni.kernel.models import Import, Job
+from omni.kernel.models import Import, Job, OutboxEvent
 from omni.wiring import JOBS
+from products.events import ProductsChanged
 from products.imports.skus import SKUS
-from products.models import Barcode, Brand, Category, Sku, Spu
+from products.models import Barcode, Brand, Category, CategoryAttribute, Sku, Spu
 from tests.factories.orders import NOON
 from tests.factories.products import BrandFactory, ListingFactory, SkuFactory
 
@@ -296,6 +297,70 @@ def test_products_of_brands_that_are_not_ones_own_are_neither_made_nor_changed(b
         (4, "other_brand", "Brand code"),
     ]
     assert run.new == 1
+
+
+def test_what_a_category_wants_to_know_cannot_be_left_unsaid_by_a_file(
+    brand: Brand, serums: Category
+) -> None:
+    wants_of_skus = Category.objects.create(code="shirts", name="Shirts", path="shirts/")
+    CategoryAttribute.objects.create(category=serums, code="skin", name="Skin", kind="text", is_required=True)
+    CategoryAttribute.objects.create(
+        category=wants_of_skus,
+        code="size",
+        name="Size",
+        kind="choice",
+        options=[{"code": "S", "name": "S"}],
+        is_required=True,
+        is_variant=True,
+    )
+    SkuFactory.create(code="OLD", spu__code="SHIRT", spu__brand=brand, spu__category=wants_of_skus)
+
+    run = take(
+        row("S-1", category="serum"),
+        row("T-1", spu="SHIRT"),
+        row("U-1", spu="TEE", category="shirts"),
+        row("OLD", spu="SHIRT", price="9"),
+    )
+
+    assert [(line, reason) for line, reason, _column in faults(run)] == [
+        (2, "attributes_wanted"),
+        (3, "attributes_wanted"),
+        (4, "attributes_wanted"),
+    ]
+    assert "Skin" in run.rows.get(line_no=2).detail
+    assert Sku.objects.get().list_price == 9
+
+
+def test_a_product_of_which_attributes_are_said_is_not_moved_by_a_file(
+    brand: Brand, serums: Category
+) -> None:
+    sku = SkuFactory.create(code="S-1", spu__code="SERUM", spu__brand=brand, attributes={"size": "S"})
+
+    run = take(row("S-1", category="serum"))
+
+    assert faults(run) == [(2, "attributes_wanted", "Category code")]
+    assert Spu.objects.get(pk=sku.spu_id).category is None
+
+
+def test_a_template_that_changed_since_the_preview_is_obeyed(brand: Brand, serums: Category) -> None:
+    run = preview(row("S-1", category="serum"))
+    CategoryAttribute.objects.create(category=serums, code="skin", name="Skin", kind="text", is_required=True)
+
+    work(start_commit(run_id=run.pk, at=NOON, by="user:1"))
+
+    assert [reason for _line, reason, _column in faults(run)] == ["changed_meanwhile"]
+    assert not Sku.objects.exists()
+
+
+def test_one_event_tells_of_all_that_a_batch_has_changed(brand: Brand) -> None:
+    take(row("S-1"), row("S-2"))
+    OutboxEvent.objects.all().delete()
+
+    take(row("S-1", price="5"), row("S-2"), row("T-1", spu="TONIC"))
+
+    [event] = OutboxEvent.objects.filter(kind=ProductsChanged.kind())
+    skus = Sku.objects.filter(code__in=["S-1", "T-1"]).order_by("pk").values_list("pk", flat=True)
+    assert event.payload == {"spu_ids": [Spu.objects.get(code="TONIC").pk], "sku_ids": list(skus)}
 
 
 def test_rows_can_be_tried_again_when_their_cause_is_gone(brand: Brand) -> None:
