@@ -60,30 +60,32 @@ SAID = """
         r."values"->>'brand' AS brand, r."values"->>'category' AS category, r."values" AS said
     FROM kernel_importrow r WHERE r.run_id = %(run)s AND r."values" IS NOT NULL
 """
-# The hashed groups cost little where nothing is said twice, and then nothing else is read.
+# First what is said twice at all, mostly nothing; only then who says it. Both in one statement were planned as a loop
+# in a loop when the statistics did not know the rows of this import yet, and they never do.
 TWICE = f"""
-    WITH said AS MATERIALIZED ({SAID}),
-    again AS (SELECT code, min(line_no) AS line FROM said GROUP BY code HAVING count(*) > 1)
-    SELECT said.id, again.line, said.said FROM said JOIN again USING (code)
-    WHERE said.line_no > again.line AND said.status = ANY(%(open)s)
+    SELECT s.code, min(s.line_no) FROM ({SAID}) s GROUP BY s.code HAVING count(*) > 1
+"""  # noqa: S608 - constants
+SAYING_CODES = f"""
+    SELECT s.id, s.line_no, s.code, s.said FROM ({SAID}) s WHERE s.code = ANY(%(keys)s) AND s.status = ANY(%(open)s)
+"""  # noqa: S608 - constants
+BARCODES = f"""
+    SELECT s.id, s.line_no, s.status, s.said, b.barcode
+    FROM ({SAID} AND r."values" ? 'barcodes') s, jsonb_array_elements_text(s.barcodes) AS b(barcode)
 """  # noqa: S608 - constants
 BARCODE_TWICE = f"""
-    WITH said AS MATERIALIZED (
-        SELECT s.id, s.line_no, s.status, s.code, s.said, b.barcode
-        FROM ({SAID} AND r."values" ? 'barcodes') s, jsonb_array_elements_text(s.barcodes) AS b(barcode)
-    ),
-    again AS (SELECT barcode, min(line_no) AS line FROM said GROUP BY barcode HAVING count(*) > 1)
-    SELECT said.id, again.line, said.said, said.barcode FROM said JOIN again USING (barcode)
-    WHERE said.line_no > again.line AND said.status = ANY(%(open)s)
+    SELECT s.barcode, min(s.line_no) FROM ({BARCODES}) s GROUP BY s.barcode HAVING count(*) > 1
 """  # noqa: S608 - constants
-CONTRADICTED = f"""
-    WITH said AS MATERIALIZED ({SAID}),
-    torn AS (
-        SELECT spu FROM said GROUP BY spu HAVING count(*) > 1 AND
-            (min(spu_name) <> max(spu_name) OR min(brand) <> max(brand) OR min(category) <> max(category))
-    )
-    SELECT said.id, said.line_no, said.status, said.spu, said.spu_name, said.brand, said.category, said.said
-    FROM said JOIN torn USING (spu) ORDER BY said.line_no
+SAYING_BARCODES = f"""
+    SELECT s.id, s.line_no, s.barcode, s.said FROM ({BARCODES}) s
+    WHERE s.barcode = ANY(%(keys)s) AND s.status = ANY(%(open)s)
+"""  # noqa: S608 - constants
+TORN = f"""
+    SELECT s.spu FROM ({SAID}) s GROUP BY s.spu HAVING count(*) > 1 AND
+        (min(s.spu_name) <> max(s.spu_name) OR min(s.brand) <> max(s.brand) OR min(s.category) <> max(s.category))
+"""  # noqa: S608 - constants
+SAYING_PRODUCTS = f"""
+    SELECT s.id, s.line_no, s.status, s.spu, s.spu_name, s.brand, s.category, s.said FROM ({SAID}) s
+    WHERE s.spu = ANY(%(keys)s) ORDER BY s.line_no
 """  # noqa: S608 - constants
 # Keyed by the code, so that a page begins where the last one ended, however far down.
 EXPORT = """
@@ -95,14 +97,9 @@ EXPORT = """
     WHERE s.code > %(after)s AND (%(brands)s::text[] IS NULL OR b.code = ANY(%(brands)s::text[]))
     ORDER BY s.code LIMIT %(limit)s
 """
-# SKUs that somebody else has put under a product of this import.
-SKUS_OF_OTHERS = """
-    SELECT s.spu_id, min(s.code) FROM products_sku s
-    WHERE s.spu_id = ANY(%(spus)s) AND NOT EXISTS (
-        SELECT 1 FROM kernel_importrow r
-        WHERE r.run_id = %(run)s AND r.status = 'done' AND r."values"->>'code' = s.code
-    )
-    GROUP BY s.spu_id
+SKUS_UNDER = "SELECT spu_id, id, code FROM products_sku WHERE spu_id = ANY(%s)"
+OWN_SKUS = """
+    SELECT (undo->>'sku')::bigint FROM kernel_importrow WHERE run_id = %s AND status = 'done'
 """
 OPEN = ["new", "changed", "unchanged"]
 NEW = Verdict("new", TAKEN)
@@ -263,17 +260,16 @@ class Skus(Target):
         """A code or a barcode that an earlier line names already, and products about which lines disagree."""
         where = {"run": context.run.pk, "open": OPEN}
         conflicts: dict[int, Conflict] = {}
-        for row_id, line, said in fetch_all(TWICE, where):
+        for row_id, line, _code, said in _said_again(TWICE, SAYING_CODES, where):
             detail = _("Line %d of the file names this SKU already.") % line
             conflicts[row_id] = Conflict(row_id, _fault("duplicate_sku", "code", detail, json.loads(said)))
-        for row_id, line, said, barcode in fetch_all(BARCODE_TWICE, where):
+        for row_id, line, code, said in _said_again(BARCODE_TWICE, SAYING_BARCODES, where):
             detail = _("Line %(line)d of the file gives the barcode %(code)s to another SKU.") % {
                 "line": line,
-                "code": barcode,
+                "code": code,
             }
-            conflicts.setdefault(
-                row_id, Conflict(row_id, _fault("duplicate_barcode", "barcodes", detail, json.loads(said)))
-            )
+            fault = _fault("duplicate_barcode", "barcodes", detail, json.loads(said))
+            conflicts.setdefault(row_id, Conflict(row_id, fault))
         for conflict in _contradictions(where):
             conflicts.setdefault(conflict.row_id, conflict)
         return list(conflicts.values())
@@ -509,10 +505,21 @@ def _fault(reason: str, field: str, detail: str, values: Mapping[str, Any]) -> V
 LABELS = {field.name: field.label for field in SKUS.fields}
 
 
+def _said_again(twice: str, saying: str, where: Mapping[str, Any]) -> Iterator[tuple[int, int, str, str]]:
+    """The rows that name what an earlier line names: row, that line, what is named, and all that the row says."""
+    firsts = dict(fetch_all(twice, where))
+    if firsts:
+        for row_id, line_no, key, said in fetch_all(saying, {**where, "keys": list(firsts)}):
+            if line_no > firsts[key]:
+                yield row_id, firsts[key], key, said
+
+
 def _contradictions(where: Mapping[str, Any]) -> Iterator[Conflict]:
     """The lines that say of a product something else than the first line that says anything of it."""
     said: dict[tuple[str, str], tuple[str, int]] = {}
-    for row_id, line, status, spu, *columns, values in fetch_all(CONTRADICTED, where):
+    torn = [spu for (spu,) in fetch_all(TORN, where)]
+    rows = fetch_all(SAYING_PRODUCTS, {**where, "keys": torn}) if torn else []
+    for row_id, line, status, spu, *columns, values in rows:
         for name, value in zip(OF_THE_PRODUCT, columns, strict=True):
             if value is None:
                 continue
@@ -577,7 +584,9 @@ def _products_in_use(
     touched = {row.line_no: entered[row.line_no] for row in rows if entered[row.line_no].spu_was != {}}
     new = {one.spu_id for one in touched.values() if one.spu_was is None}
     used = find_references(Spu, new, ignoring=(Sku,))
-    used |= dict(fetch_all(SKUS_OF_OTHERS, {"spus": list(new), "run": context.run.pk}))
+    used |= {
+        spu: code for spu, sku, code in fetch_all(SKUS_UNDER, [list(new)]) if sku not in _own_skus(context)
+    }
     spus = (
         Spu.objects.select_for_update(of=("self",))
         .select_related("category")
@@ -593,6 +602,14 @@ def _products_in_use(
             yield Obstacle(line_no, "in_use", detail)
         elif spu is None or any(_of_product(spu)[name] != value for name, value in one.spu_now.items()):
             yield Obstacle(line_no, "changed_since", _("The product of this row was changed again since."))
+
+
+def _own_skus(context: Context) -> set[int]:
+    """The SKUs that this import has entered: whatever else stands under its products, somebody else put there."""
+    if "own" not in context.memory:
+        context.memory["own"] = {ident for (ident,) in fetch_all(OWN_SKUS, [context.run.pk])}
+    own: set[int] = context.memory["own"]
+    return own
 
 
 def _of_product(spu: Spu) -> dict[str, Any]:
