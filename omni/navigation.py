@@ -44,6 +44,8 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         [
             ("products.sku", _("SKUs"), "qr_code_2"),
             ("products.spu", _("Products (SPU)"), "category"),
+            ("products.image", _("Images"), "image"),
+            ("products.imageuse", _("Shown images"), "photo_library"),
             ("products.listing", _("Listings"), "sell"),
             ("products.outeritem", _("Channel items"), "storefront"),
             ("products.shop", _("Shops"), "store"),

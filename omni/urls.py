@@ -10,6 +10,7 @@ from omni.health import livez, readyz
 from omni.home import pulse
 from omni.kernel.api.docs import RedocPage, SchemaView, SwaggerPage
 from omni.kernel.api.views import NoSuchEndpoint
+from products.images.views import image_file
 
 api: list[URLPattern | URLResolver] = [
     path("v1/", include("products.api.urls")),
@@ -29,5 +30,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include(api)),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/pulse/", admin.site.admin_view(pulse), name="admin_pulse"),
+    path("images/<int:pk>/<str:size>", image_file, name="image_file"),
     path("admin/", admin.site.urls),
 ]

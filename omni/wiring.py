@@ -18,6 +18,7 @@ from orders.imports.online_retail import ONLINE_RETAIL
 from orders.imports.order_lines import ORDER_LINES
 from products import events as offer
 from products import reactions as offers
+from products.images.keep import RENDITIONS, make_renditions
 from products.imports.skus import SKUS
 
 REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
@@ -39,4 +40,4 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
 }
 
 IMPORT_TARGETS: Mapping[str, Target] = {target.name: target for target in (ORDER_LINES, ONLINE_RETAIL, SKUS)}
-JOBS: Mapping[str, Work] = {**import_works(IMPORT_TARGETS)}
+JOBS: Mapping[str, Work] = {**import_works(IMPORT_TARGETS), RENDITIONS: make_renditions}

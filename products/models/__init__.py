@@ -2,6 +2,7 @@
 
 from products.models.attributes import CategoryAttribute
 from products.models.coding import CodeCounter, CodeRule
+from products.models.images import Image, ImageUse
 from products.models.master import Barcode, Brand, Category, Sku, Spu
 from products.models.offer import Listing, Shop
 from products.models.prices import FloorPrice, Price, PriceChange, PublishedPrice
@@ -16,6 +17,8 @@ __all__ = [
     "CodeCounter",
     "CodeRule",
     "FloorPrice",
+    "Image",
+    "ImageUse",
     "Listing",
     "OuterItem",
     "Price",

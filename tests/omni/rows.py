@@ -45,7 +45,7 @@ from orders.models import (
     SourcingDecision,
 )
 from orders.states import FulfilmentState, Stage
-from products.models import Barcode, Brand, Category, Listing, OuterItem, Shop, Sku, Spu
+from products.models import Barcode, Brand, Category, Image, ImageUse, Listing, OuterItem, Shop, Sku, Spu
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,17 @@ def make_world(name: str) -> World:
     group, _made = LocationGroup.objects.get_or_create(code="east", defaults={"name": "East"})
     location = Location.objects.create(code=f"WH-{name}", name=f"Warehouse {name}", group=group)
     listing = Listing.objects.create(shop=shop, sku=sku, outer_item_id=f"item-{name}", outer_sku_id="1")
+    image = Image.objects.create(
+        brand=brand,
+        sha256=name,
+        name=f"{name}.jpg",
+        kind="jpeg",
+        width=1,
+        height=1,
+        bytes=1,
+        created_by="user:1",
+    )
+    ImageUse.objects.create(image=image, sku=sku, position=0)
     OuterItem.objects.create(shop=shop, outer_item_id=f"seen-{name}", outer_code=sku.code, source="channel")
     order = _make_orders(name, shop, sku, location)
     line = order.lines.get()
