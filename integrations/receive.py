@@ -32,14 +32,15 @@ from orders.confirm import UnknownFulfilment
 log = logging.getLogger(__name__)
 
 SWEEP = "integrations.tasks.take_inbound"
-# A confirmation may overtake our own transaction, and the news of a lost unit the confirmation without it; but not
-# by minutes: then something is wrong.
-EARLY = (UnknownFulfilment, CommittedStock)
+# A confirmation may overtake our own transaction, but not by minutes: then something is wrong.
 EARLY_FOR = timedelta(minutes=5)
 # A final confirmation of less than was asked waits so long for one that it may have overtaken on the way here. Then the
 # warehouse is asked how much has left: to believe too soon that a rest will not come is to send it twice.
 GRACE = timedelta(seconds=30)
 OVERTAKEN_FOR = timedelta(days=1)
+# The news of a lost unit may come before the confirmation without it; when all that is left is taken for orders, it can
+# be booked as soon as one of them has left or is stopped.
+COMMITTED_FOR = timedelta(days=1)
 ATTEMPTS_MAX = 8
 LEASE = timedelta(seconds=60)
 DELAY_SECONDS_MAX = 60
@@ -160,8 +161,10 @@ def _take(message: InboundMessage, at: datetime) -> None:
             _apply(message, at, is_settled=True, sent_in_all=sent_in_all)
     except (MayBeOvertaken, ChannelUnavailable, ChannelRejected) as incomplete:
         _later(message, incomplete.detail, at, is_over=at - message.received_at > OVERTAKEN_FOR)
-    except EARLY as early:
+    except UnknownFulfilment as early:
         _later(message, early.detail, at, is_over=at - message.received_at > EARLY_FOR)
+    except CommittedStock as taken:
+        _later(message, taken.detail, at, is_over=at - message.received_at > COMMITTED_FOR)
     except (Busy, OperationalError, InterfaceError) as busy:
         _later(message, str(busy), at, is_over=False)
     except DomainError as refused:

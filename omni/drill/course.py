@@ -42,6 +42,8 @@ BEHIND_MAX = 1000
 KILLS_MIN = 2
 # The faults stay on until so much of it is through.
 STORM_UNTIL = 0.9
+# How the sandbox calls deliveries that nobody has asked for.
+GHOST = "GHOST-"
 OVER = (Stage.SHIPPED, Stage.COMPLETED, Stage.CANCELLED)
 
 
@@ -194,10 +196,9 @@ def _waiting() -> dict[str, int]:
             found[name] -= stuck.filter(stage=stage).distinct().count()
     ready = OutboxEvent.objects.filter(state=OutboxEvent.State.READY).count()
     found["outbox"] = ready
-    # What is tried for the fifth time speaks of an order that does not exist; it will end before a person.
-    found["call-backs"] = InboundMessage.objects.filter(
-        state=InboundMessage.State.NEW, attempts__lt=5
-    ).count()
+    # Nobody need wait for what speaks of an order that does not exist; it will end before a person.
+    new = InboundMessage.objects.filter(state=InboundMessage.State.NEW)
+    found["call-backs"] = new.exclude(subject__startswith=GHOST, attempts__gte=5).count()
     found["stock to push"] = PublishedStock.objects.filter(desired_version__gt=F("acked_version")).count()
     return {name: count for name, count in found.items() if count > 0}
 

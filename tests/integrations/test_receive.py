@@ -412,6 +412,25 @@ def test_the_loss_of_a_unit_that_is_taken_for_an_order_waits_for_the_confirmatio
     assert StockLevel.objects.get().on_hand == 0
 
 
+def test_the_loss_of_a_unit_is_booked_hours_later_when_all_that_is_left_was_taken_for_orders(
+    warehouse: Connection, house: House
+) -> None:
+    fulfilment = released(house, warehouse, quantity=20)
+    tell_stock(warehouse, house.sku.code, -1)
+    take(at=timezone.now() + timedelta(hours=2))
+    lost = InboundMessage.objects.get()
+    assert lost.state == InboundMessage.State.NEW
+    assert "committed" in lost.last_error
+
+    call(warehouse, confirm(fulfilment, units=19))
+    for hours in (3, 4):
+        InboundMessage.objects.update(not_before=timezone.now() - timedelta(seconds=1))
+        take(at=timezone.now() + timedelta(hours=hours))
+
+    assert StockLevel.objects.get().on_hand == 0
+    assert not InboundMessage.objects.exclude(state=InboundMessage.State.DONE).exists()
+
+
 def test_two_parcels_in_two_confirmations_are_two_shipments_of_one_order(
     warehouse: Connection, house: House
 ) -> None:
