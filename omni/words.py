@@ -13,6 +13,8 @@ ACTS: Mapping[str, Promise] = {
     "attribute.changed": _("Attribute changed"),
     "attribute.defined": _("Attribute defined"),
     "attribute.dropped": _("Attribute dropped"),
+    "barcode.added": _("Barcodes added"),
+    "barcode.removed": _("Barcode removed"),
     "category.created": _("Category created"),
     "category.moved": _("Category moved"),
     "category.renamed": _("Category renamed"),

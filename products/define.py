@@ -16,6 +16,7 @@ from omni.kernel.events import record_events
 from products.codes import CODE_MAX
 from products.events import ProductsChanged
 from products.grid import Cell, Choices, options_key, plan_grid
+from products.label import Label, add_barcodes
 from products.models import Brand, Category, CategoryAttribute, Sku, Spu
 from products.models.coding import CodeKind
 from products.number import Nameless, give_codes
@@ -48,10 +49,14 @@ class SameOptions(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class SkuDraft:
-    """What is said of a SKU; what `values` does not name stays as it is. `code` empty: the code rule gives one."""
+    """What is said of a SKU; what `values` does not name stays as it is. `code` empty: the code rule gives one.
+
+    `barcodes`: those that it has too; others stay on it.
+    """
 
     code: str = ""
     values: Values = field(default_factory=dict)
+    barcodes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,7 @@ def _define(draft: ProductDraft, news: _News, at: datetime, by: str) -> Defined:
     else:
         result = "changed" if _change_spu(spu, values) else "unchanged"
     template = template_of(spu.category_id)
-    skus = [_define_sku(spu, sku, template, news, at) for sku in draft.skus]
+    skus = [_define_sku(spu, sku, template, news, at, by) for sku in draft.skus]
     if before is not None and "category_id" in values:
         _check_old_skus(spu, template)
     if result != "unchanged":
@@ -263,7 +268,7 @@ def _check_old_skus(spu: Spu, template: Sequence[CategoryAttribute]) -> None:
 
 
 def _define_sku(
-    spu: Spu, draft: SkuDraft, template: Sequence[CategoryAttribute], news: _News, at: datetime
+    spu: Spu, draft: SkuDraft, template: Sequence[CategoryAttribute], news: _News, at: datetime, by: str
 ) -> tuple[str, str]:
     values = _read_sku(draft.values)
     sku = Sku.objects.filter(code=draft.code).first() if draft.code else None
@@ -272,16 +277,32 @@ def _define_sku(
     attributes = of_sku(template)
     if sku is None or "attributes" in values:
         values["attributes"] = _read_options(draft, attributes, values.get("attributes", {}))
-    is_new = sku is None
+    result = "unchanged"
     if sku is None:
         sku = _make_sku(spu, draft.code, values, attributes, at)
+        result = "new"
     elif changed := _apply(sku, values):
         _refuse_same_options(sku)
         sku.save(update_fields=changed)
-    else:
-        return sku.code, "unchanged"
-    news.skus.add(sku.pk)
-    return sku.code, "new" if is_new else "changed"
+        result = "changed"
+    if _add_barcodes(sku, draft.barcodes, by) and result == "unchanged":
+        result = "changed"
+    if result != "unchanged":
+        news.skus.add(sku.pk)
+    return sku.code, result
+
+
+def _add_barcodes(sku: Sku, codes: Sequence[str], by: str) -> bool:
+    if not codes:
+        return False
+    results, changed = add_barcodes(labels=[Label(sku.pk, code) for code in codes], by=by)
+    faults = [told.refusal.detail for told in results if told.refusal is not None]
+    if faults:
+        raise BadProduct(
+            _("SKU %(sku)s: %(fault)s") % {"sku": sku.code, "fault": faults[0]},
+            fields={"skus.barcodes": faults},
+        )
+    return bool(changed)
 
 
 def _read_options(draft: SkuDraft, attributes: Sequence[CategoryAttribute], said: Values) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pghistory
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import LPad, Now
 from django.utils.translation import gettext_lazy as _
 
 
@@ -128,14 +128,35 @@ class Sku(models.Model):
     pghistory.UpdateEvent("before", row=pghistory.Old), pghistory.DeleteEvent(), model_name="BarcodeHistory"
 )
 class Barcode(models.Model):
-    """A barcode names exactly one SKU; a SKU may have several."""
+    """A barcode names exactly one SKU; a SKU may have several.
+
+    The same number is the same number however many zeros stand before it: the UPC 036000291452 is the EAN-13
+    0036000291452. Internal ones are known by their exact text.
+    """
+
+    class Kind(models.TextChoices):
+        EAN13 = "ean13", _("EAN-13")
+        EAN8 = "ean8", _("EAN-8")
+        UPC = "upc", _("UPC-A")
+        ITF14 = "itf14", _("ITF-14")
+        INTERNAL = "internal", _("internal")
 
     code = models.CharField(_("barcode"), max_length=64, unique=True)
     sku = models.ForeignKey(Sku, models.PROTECT, related_name="barcodes", verbose_name=_("SKU"))
+    kind = models.CharField(
+        _("kind"), max_length=8, choices=Kind.choices, default=Kind.INTERNAL, db_default=Kind.INTERNAL
+    )
 
     class Meta:
         verbose_name = _("barcode")
         verbose_name_plural = _("barcodes")
+        constraints = [
+            models.UniqueConstraint(
+                LPad("code", 14, models.Value("0")),
+                condition=~models.Q(kind="internal"),
+                name="a_trade_number_names_one_sku",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.code
