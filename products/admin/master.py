@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
@@ -14,6 +15,7 @@ from omni.kernel.display import Money
 from products.admin.scoped import BrandFilter, ScopedAdmin
 from products.models import Barcode, Brand, Category, Sku, Spu
 from products.scope import Scope
+from products.search import matching_skus, matching_spus
 
 
 @admin.register(Brand)
@@ -44,10 +46,15 @@ class SpuAdmin(ScopedAdmin):
     list_display = ("code", "name", "brand", "category", "created_at")
     list_select_related = ("brand", "category")
     list_filter = (BrandFilter,)
-    search_fields = ("code__startswith",)
-    search_help_text = _("The beginning of a product code")
+    search_fields = ("name",)
+    search_help_text = _("Part of a name, the beginning of a code, a tag, or a whole barcode")
     autocomplete_fields = ("brand", "category")
     readonly_fields = ("created_at",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return (queryset.filter(matching_spus(search_term)) if search_term else queryset), False
 
 
 class BarcodeInline(TabularInline):  # type: ignore[misc]
@@ -68,11 +75,16 @@ class SkuAdmin(ScopedAdmin):
     list_display = ("code", "name", "show_brand", "show_price", "weight_grams", "is_active")
     list_select_related = ("spu__brand",)
     list_filter = (SkuBrandFilter,)
-    search_fields = ("code__startswith", "barcodes__code__exact")
-    search_help_text = _("The beginning of a SKU code, or a whole barcode")
+    search_fields = ("name",)
+    search_help_text = _("Part of a name, the beginning of a code, a tag, or a whole barcode")
     autocomplete_fields = ("spu",)
     readonly_fields = ("created_at",)
     inlines = (BarcodeInline,)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return (queryset.filter(matching_skus(search_term)) if search_term else queryset), False
 
     def limit_to_scope(self, queryset: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
         return queryset.filter(spu__brand_id__in=scope.brand_ids)

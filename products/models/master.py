@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pghistory
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models.functions import LPad, Now
+from django.db.models.functions import LPad, Now, Upper
 from django.utils.translation import gettext_lazy as _
 
 
@@ -84,7 +84,11 @@ class Spu(models.Model):
     class Meta:
         verbose_name = _("product (SPU)")
         verbose_name_plural = _("products (SPU)")
-        indexes = [GinIndex(fields=["tags"], name="spu_by_tag")]
+        indexes = [
+            GinIndex(fields=["tags"], name="spu_by_tag"),
+            GinIndex(OpClass(Upper("name"), "gin_trgm_ops"), name="spu_by_part_of_name"),
+            GinIndex(OpClass(Upper("code"), "gin_trgm_ops"), name="spu_by_part_of_code"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.code} {self.name}"
@@ -118,6 +122,10 @@ class Sku(models.Model):
                 condition=~models.Q(attributes={}),
                 name="a_product_has_each_choice_of_options_once",
             ),
+        ]
+        indexes = [
+            GinIndex(OpClass(Upper("name"), "gin_trgm_ops"), name="sku_by_part_of_name"),
+            GinIndex(OpClass(Upper("code"), "gin_trgm_ops"), name="sku_by_part_of_code"),
         ]
 
     def __str__(self) -> str:
