@@ -28,12 +28,19 @@ RESOLVE = """
     SELECT w.code, b.sku_id FROM unnest(%s::text[]) AS w(code)
     JOIN products_barcode b ON lpad(b.code, 14, '0') = lpad(w.code, 14, '0') AND NOT b.kind = 'internal'
 """
+OWNERS = f"SELECT r.code, s.code FROM ({RESOLVE}) r JOIN products_sku s ON s.id = r.sku_id"  # noqa: S608 - a constant
 
 
 class BadBarcode(BadInput):
     """A number with a wrong check digit, of a wrong length, or a text that no scanner reads."""
 
     code = "bad_barcode"
+
+
+def kind_of(code: str) -> Barcode.Kind:
+    """What a code is by its digits, its check digit being right: a trade number, or internal."""
+    is_number = code.isascii() and code.isdigit() and len(code) in DIGITS
+    return DIGITS[len(code)] if is_number and not OURS.fullmatch(code) else Barcode.Kind.INTERNAL
 
 
 def read_barcode(code: str, kind: str = "") -> tuple[str, str]:
@@ -55,7 +62,7 @@ def read_barcode(code: str, kind: str = "") -> tuple[str, str]:
             % {"code": code, "right": right}
         )
     if not kind:
-        kind = DIGITS[len(code)] if is_number and not OURS.fullmatch(code) else Barcode.Kind.INTERNAL
+        kind = kind_of(code)
     if kind == Barcode.Kind.INTERNAL:
         if is_number and not OURS.fullmatch(code):
             raise _bad(_("%s is a trade number, not an internal code.") % code)
@@ -67,8 +74,16 @@ def read_barcode(code: str, kind: str = "") -> tuple[str, str]:
 
 def resolve_barcodes(codes: Collection[str]) -> dict[str, int]:
     """The id of the SKU that each code names, in one statement; unknown codes are not in it."""
-    numbers = [code for code in codes if code.isascii() and code.isdigit() and len(code) <= 14]
-    return dict(fetch_all(RESOLVE, [list(codes), numbers]))
+    return dict(fetch_all(RESOLVE, _asked(codes)))
+
+
+def owners_of_barcodes(codes: Collection[str]) -> dict[str, str]:
+    """The code of the SKU that each barcode names, in one statement; unknown barcodes are not in it."""
+    return dict(fetch_all(OWNERS, _asked(codes)))
+
+
+def _asked(codes: Collection[str]) -> list[list[str]]:
+    return [list(codes), [code for code in codes if code.isascii() and code.isdigit() and len(code) <= 14]]
 
 
 def _bad(fault: str) -> BadBarcode:

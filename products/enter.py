@@ -15,6 +15,7 @@ from omni.kernel.audit import changes_by
 from omni.kernel.errors import DomainError
 from omni.kernel.events import record_events
 from omni.kernel.sql import as_array, execute, fetch_all
+from products.barcodes import kind_of, resolve_barcodes
 from products.events import ProductsChanged
 from products.models import Barcode, Category, Sku, Spu
 from products.template import hold_templates, of_product, of_sku, templates_of
@@ -67,11 +68,10 @@ UPDATE_SKUS = """
     WHERE s.id = n.id
 """
 INSERT_BARCODES = """
-    INSERT INTO products_barcode (code, sku_id)
-    SELECT n.code, n.sku_id FROM unnest(%s::text[], %s::bigint[]) AS n(code, sku_id)
-    ORDER BY n.code ON CONFLICT (code) DO NOTHING RETURNING id, code
+    INSERT INTO products_barcode (code, kind, sku_id)
+    SELECT n.code, n.kind, n.sku_id FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS n(code, kind, sku_id)
+    ORDER BY n.code ON CONFLICT DO NOTHING RETURNING id, code
 """
-OWNERS = "SELECT b.code, b.sku_id FROM products_barcode b WHERE b.code = ANY(%s)"
 
 SPU_COLUMNS = ("name", "category")
 SKU_COLUMNS = ("name", "list_price", "currency", "weight_grams", "is_active")
@@ -304,13 +304,19 @@ def _enter_barcodes(entries: Sequence[SkuEntry], entered: Sequence[Entered]) -> 
     if not pairs:
         return
     rows = fetch_all(
-        INSERT_BARCODES, [list(pairs), as_array(entered[place].sku_id for place in pairs.values())]
+        INSERT_BARCODES,
+        [
+            list(pairs),
+            [kind_of(code).value for code in pairs],
+            as_array(entered[place].sku_id for place in pairs.values()),
+        ],
     )
     for ident, code in rows:
         entered[pairs[code]].barcode_ids.append(ident)
     if len(rows) == len(pairs):
         return
-    for code, sku_id in fetch_all(OWNERS, [list(pairs)]):
+    # Not written: the SKU has it already, perhaps with other zeros before it; or another one has.
+    for code, sku_id in resolve_barcodes(list(pairs)).items():
         if sku_id != entered[pairs[code]].sku_id:
             raise ChangedMeanwhile(_("The barcode %s belongs to another SKU.") % code)
 

@@ -23,6 +23,7 @@ from omni.kernel.imports.rows import encode
 from omni.kernel.imports.target import Conflict, Context, Obstacle, Row, Taken, Target, Verdict
 from omni.kernel.references import find_references
 from omni.kernel.sql import fetch_all
+from products.barcodes import owners_of_barcodes
 from products.enter import (
     SAYS_ATTRIBUTES,
     SKU_COLUMNS,
@@ -51,9 +52,6 @@ KNOWN_SPUS = f"""
     FROM products_spu p JOIN products_brand b ON b.id = p.brand_id
     LEFT JOIN products_category c ON c.id = p.category_id WHERE p.code = ANY(%s)
 """  # noqa: S608 - a constant
-KNOWN_BARCODES = """
-    SELECT b.code, s.code FROM products_barcode b JOIN products_sku s ON s.id = b.sku_id WHERE b.code = ANY(%s)
-"""
 SAID = """
     SELECT r.id, r.line_no, r.status, r."values"->>'code' AS code, r."values"->'barcodes' AS barcodes,
         COALESCE(r."values"->>'spu', r."values"->>'code') AS spu, r."values"->>'spu_name' AS spu_name,
@@ -398,7 +396,7 @@ class _Known:
         return cls(
             skus=skus,
             spus=spus,
-            barcodes=dict(fetch_all(KNOWN_BARCODES, [named])) if named else {},
+            barcodes=owners_of_barcodes(named) if named else {},
             brands=frozenset(found if allowed is None else found & set(allowed)),
             wanted=wanted_attributes(categories),
         )

@@ -526,3 +526,15 @@ def test_a_long_export_is_read_page_by_page_and_complete(
 
     assert rows is not None
     assert [exported[0] for exported in rows] == [f"S-{number}" for number in range(5)]
+
+
+def test_a_barcode_with_other_zeros_before_it_is_the_same_one(brand: Brand, serums: Category) -> None:
+    upc, as_ean13 = "036000291452", "0036000291452"
+    take(row("S-1", category="serum", barcodes=upc))
+
+    again = preview(row("S-1", category="serum", barcodes=as_ean13))
+    foreign = preview(row("S-2", category="serum", barcodes=as_ean13))
+
+    assert Barcode.objects.get().kind == "upc"
+    assert again.rows.get().status == "unchanged"
+    assert [fault[1] for fault in faults(foreign)] == ["foreign_barcode"]
