@@ -51,6 +51,8 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
             ("products.shop", _("Shops"), "store"),
             ("products.brand", _("Brands"), "verified"),
             ("products.category", _("Categories"), "account_tree"),
+            ("products.categoryattribute", _("Category attributes"), "list_alt"),
+            ("products.coderule", _("Code rules"), "pin"),
         ],
     ),
     (

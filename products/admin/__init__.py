@@ -1,15 +1,18 @@
-"""The pages of the product master and its shops: plain configuration, edited in place, with its history."""
+"""The pages of the product master and its shops: edited through its operations, with its history."""
 
 from products.admin.images import ImageAdmin, ImageUseAdmin
 from products.admin.mapping import OuterItemAdmin
 from products.admin.master import BrandAdmin, CategoryAdmin, SkuAdmin, SpuAdmin
 from products.admin.offer import ListingAdmin, ShopAdmin, StaffScopeAdmin
+from products.admin.template import CategoryAttributeAdmin, CodeRuleAdmin
 
 __all__ = [
     "BrandAdmin",
     "CategoryAdmin",
     "ImageAdmin",
     "ImageUseAdmin",
+    "CategoryAttributeAdmin",
+    "CodeRuleAdmin",
     "ListingAdmin",
     "OuterItemAdmin",
     "ShopAdmin",

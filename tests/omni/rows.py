@@ -46,6 +46,18 @@ from orders.models import (
 )
 from orders.states import FulfilmentState, Stage
 from products.models import Barcode, Brand, Category, Image, ImageUse, Listing, OuterItem, Shop, Sku, Spu
+from products.models import (
+    Barcode,
+    Brand,
+    Category,
+    CategoryAttribute,
+    CodeRule,
+    Listing,
+    OuterItem,
+    Shop,
+    Sku,
+    Spu,
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,10 @@ def make_world(name: str) -> World:
     category, _made = Category.objects.get_or_create(
         code="beauty", defaults={"name": "Beauty", "path": "beauty/"}
     )
+    CategoryAttribute.objects.get_or_create(
+        category=category, code="origin", defaults={"name": "Origin", "kind": "text"}
+    )
+    CodeRule.objects.create(kind="spu", brand=brand, pattern="{brand}{number:04}")
     spu = Spu.objects.create(code=f"P-{name}", name=f"Serum {name}", brand=brand, category=category)
     sku = Sku.objects.create(code=f"SKU-{name}", spu=spu, name=f"Serum {name} 30 ml", list_price=Decimal(129))
     Barcode.objects.create(code=f"69{name}", sku=sku)

@@ -1,0 +1,149 @@
+"""The pages of the master write through its operations: what these refuse is said at the field, and nothing happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from omni.kernel.models import AuditEntry, OutboxEvent
+from products.models import Barcode, Category, CategoryAttribute, CodeRule, Sku, Spu
+from tests.factories.products import BrandFactory, CategoryFactory, SkuFactory, SpuFactory
+
+pytestmark = pytest.mark.django_db
+
+EAN13, EAN8 = "6901234567892", "96385074"
+
+
+@pytest.fixture
+def boss(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("boss", "boss@example.com", "x"))
+    return client
+
+
+@pytest.fixture
+def makeup(boss: Client) -> Category:
+    category = CategoryFactory.create(code="makeup")
+    add(boss, "categoryattribute", category=category.pk, code="vegan", name="纯素", kind="yes_no", position=0)
+    colour = {"code": "colour", "name": "颜色", "kind": "choice", "is_variant": "on", "position": 1}
+    add(boss, "categoryattribute", category=category.pk, options="RD = 红色\nBL = 蓝色", **colour)
+    return category
+
+
+def add(client: Client, model: str, **answers: Any) -> Any:
+    return client.post(reverse(f"admin:products_{model}_add"), answers)
+
+
+def change(client: Client, row: Any, **answers: Any) -> Any:
+    return client.post(reverse(f"admin:products_{row._meta.model_name}_change", args=[row.pk]), answers)
+
+
+def errors(answer: Any) -> set[str]:
+    assert answer.status_code == 200
+    return set(answer.context["adminform"].form.errors)
+
+
+def test_a_category_is_made_below_its_parent_and_moves_with_what_is_below(boss: Client) -> None:
+    beauty, home = CategoryFactory.create(code="beauty"), CategoryFactory.create(code="home")
+
+    assert add(boss, "category", code="serum", name="Serum", parent=beauty.pk).status_code == 302
+    serum = Category.objects.get(code="serum")
+    assert change(boss, serum, name="精华", parent=home.pk).status_code == 302
+
+    serum.refresh_from_db()
+    assert (serum.path, serum.name) == ("home/serum/", "精华")
+    by = f"user:{User.objects.get().pk}"
+    assert AuditEntry.objects.filter(action__in=["category.created", "category.moved"], by=by).count() == 2
+
+
+def test_a_circle_is_said_at_the_parent_and_nothing_happens(boss: Client) -> None:
+    beauty = CategoryFactory.create(code="beauty")
+    add(boss, "category", code="serum", name="Serum", parent=beauty.pk)
+    serum = Category.objects.get(code="serum")
+
+    answer = change(boss, beauty, name="New", parent=serum.pk)
+
+    assert errors(answer) == {"parent"}
+    assert set(Category.objects.values_list("path", "name")) == {
+        ("beauty/", beauty.name),
+        ("beauty/serum/", "Serum"),
+    }
+
+
+def test_attributes_are_defined_with_their_options(boss: Client, makeup: Category) -> None:
+    colour = CategoryAttribute.objects.get(code="colour")
+
+    assert colour.options == [{"code": "RD", "name": "红色"}, {"code": "BL", "name": "蓝色"}]
+    page = boss.get(reverse("admin:products_categoryattribute_change", args=[colour.pk])).content.decode()
+    assert "RD = 红色" in page
+    answer = change(boss, colour, name="颜色", kind="text", is_variant="on", position=1, options="")
+    assert errors(answer) == {"is_variant"}
+
+
+@pytest.mark.capability("P2")
+def test_a_product_says_only_what_its_category_knows(boss: Client, makeup: Category) -> None:
+    answers = {"code": "P1", "name": "口红", "brand": BrandFactory.create().pk, "category": makeup.pk}
+
+    refused = add(boss, "spu", **answers, attributes="smell = rose")
+    taken = add(boss, "spu", **answers, attributes="vegan = yes", tags="新品，春季", season="2026 春")
+
+    assert errors(refused) == {"attributes"}
+    assert taken.status_code == 302
+    spu = Spu.objects.get()
+    assert (spu.attributes, spu.tags, spu.season) == ({"vegan": True}, ["新品", "春季"], "2026 春")
+
+
+def test_a_product_without_a_code_is_named_by_the_rule(boss: Client) -> None:
+    brand = BrandFactory.create(code="LM")
+    assert add(boss, "coderule", kind="spu", brand=brand.pk, pattern="{brand}x{number:03}").status_code == 302
+
+    add(boss, "spu", code="", name="口红", brand=brand.pk)
+
+    assert Spu.objects.get().code == "LMx001"
+
+
+def test_a_rule_that_cannot_work_is_said_at_the_pattern(boss: Client) -> None:
+    assert errors(add(boss, "coderule", kind="spu", pattern="{brand}")) == {"pattern"}
+    assert not CodeRule.objects.exists()
+
+
+@pytest.mark.capability("P1")
+def test_a_sku_is_changed_with_its_barcodes_and_the_change_is_told(boss: Client, makeup: Category) -> None:
+    spu = SpuFactory.create(category=makeup)
+    sku = SkuFactory.create(spu=spu, attributes={"colour": "RD"})
+    Barcode.objects.create(code="OLD", sku=sku)
+    answers = {
+        "name": "红",
+        "attributes": "colour = BL",
+        "currency": "CNY",
+        "weight_grams": 30,
+        "is_active": "on",
+    }
+
+    assert change(boss, sku, **answers, barcodes=f"{EAN13}\n{EAN8}").status_code == 302
+
+    sku.refresh_from_db()
+    assert (sku.name, sku.attributes, sku.weight_grams) == ("红", {"colour": "BL"}, 30)
+    assert dict(sku.barcodes.values_list("code", "kind")) == {EAN13: "ean13", EAN8: "ean8"}
+    told = OutboxEvent.objects.filter(kind="products.ProductsChanged").order_by("pk").last()
+    assert told is not None
+    assert told.payload["sku_ids"] == [sku.pk]
+
+
+@pytest.mark.capability("P3")
+def test_a_barcode_of_another_sku_is_refused_and_nothing_happens(boss: Client) -> None:
+    sku, other = SkuFactory.create(), SkuFactory.create()
+    Barcode.objects.create(code=EAN13, kind="ean13", sku=other)
+    Barcode.objects.create(code="OLD", sku=sku)
+    answers = {"name": "new", "currency": "CNY", "is_active": "on"}
+
+    refused = change(boss, sku, **answers, barcodes=EAN13)
+    mistyped = change(boss, sku, **answers, barcodes="6901234567893")
+
+    assert errors(refused) == errors(mistyped) == {"barcodes"}
+    assert other.code in refused.content.decode()
+    assert Sku.objects.get(pk=sku.pk).name != "new"
+    assert [barcode.code for barcode in sku.barcodes.all()] == ["OLD"]
