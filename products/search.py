@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import LPad
 
@@ -20,7 +22,7 @@ def matching_skus(text: str) -> Q:
     text = _plain(text)
     if not text:
         return Q(pk__in=[])
-    ways: list[QuerySet[Sku] | QuerySet[Barcode]] = [
+    ways: list[QuerySet[Any, Any]] = [
         Sku.objects.filter(Q(code__istartswith=text)).values("pk"),
         Sku.objects.filter(_words("name", text)).values("pk"),
         Sku.objects.filter(spu__in=_spus(text)).values("pk"),
@@ -42,8 +44,8 @@ def matching_spus(text: str) -> Q:
     return Q(pk__in=_spus(text).union(by_sku))
 
 
-def _spus(text: str) -> QuerySet[Spu]:
-    ways = [
+def _spus(text: str) -> QuerySet[Any, Any]:
+    ways: list[QuerySet[Spu]] = [
         Spu.objects.filter(_words("name", text)),
         Spu.objects.filter(code__istartswith=text),
         Spu.objects.filter(tags__contains=[text]),

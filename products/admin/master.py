@@ -44,7 +44,7 @@ class CategoryForm(OperatedForm):
         with transaction.atomic():
             rename_category(category_id=self.instance.pk, name=answers["name"], at=at, by=by)
             move_category(category_id=self.instance.pk, parent_id=parent_id, at=at, by=by)
-        return Category.objects.get(pk=self.instance.pk)
+        return Category.objects.get(code=self.instance.code)
 
 
 @admin.register(Category)

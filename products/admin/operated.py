@@ -41,7 +41,10 @@ class OperatedForm(forms.ModelForm):  # type: ignore[type-arg]
         try:
             self.instance = self.run(self.cleaned_data, at=timezone.now(), by=self.by)
         except DomainError as refusal:
-            show_faults(self, refusal)
+            show_faults(self, refusal)  # type: ignore[arg-type]
+
+    def validate_constraints(self) -> None:
+        """The operation says it in words."""
 
     def save(self, commit: bool = True) -> Any:
         return self.instance

@@ -15,7 +15,7 @@ def is_trade_number(code):
 
 def say_kinds(apps, schema_editor):
     """Barcodes that were there before had no kind. Of two that are one number the older one has it."""
-    Barcode = apps.get_model('products', '0009_barcodes_have_kinds')
+    Barcode = apps.get_model('products', 'Barcode')
     last, seen = 0, set()
     newest = Barcode.objects.aggregate(newest=Max('pk'))['newest'] or 0
     while last < newest:
