@@ -9,10 +9,10 @@ from products.admin.template import CategoryAttributeAdmin, CodeRuleAdmin
 __all__ = [
     "BrandAdmin",
     "CategoryAdmin",
-    "ImageAdmin",
-    "ImageUseAdmin",
     "CategoryAttributeAdmin",
     "CodeRuleAdmin",
+    "ImageAdmin",
+    "ImageUseAdmin",
     "ListingAdmin",
     "OuterItemAdmin",
     "ShopAdmin",

@@ -45,13 +45,14 @@ from orders.models import (
     SourcingDecision,
 )
 from orders.states import FulfilmentState, Stage
-from products.models import Barcode, Brand, Category, Image, ImageUse, Listing, OuterItem, Shop, Sku, Spu
 from products.models import (
     Barcode,
     Brand,
     Category,
     CategoryAttribute,
     CodeRule,
+    Image,
+    ImageUse,
     Listing,
     OuterItem,
     Shop,

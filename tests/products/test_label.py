@@ -184,7 +184,7 @@ def test_barcodes_of_before_get_their_kinds() -> None:
     for code in (UPC, UPC_AS_EAN13, EAN13, "2100000000012", "6901234567893", "OLD"):
         Barcode.objects.create(code=code, sku=sku)
 
-    importlib.import_module("products.migrations.0010_trade_numbers_are_known").say_kinds(apps, None)
+    importlib.import_module("products.migrations.0011_trade_numbers_are_known").say_kinds(apps, None)
 
     kinds = dict(Barcode.objects.values_list("code", "kind"))
     assert kinds == {

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('products', '0010_trade_numbers_are_known'),
+        ('products', '0011_trade_numbers_are_known'),
     ]
 
     operations = [

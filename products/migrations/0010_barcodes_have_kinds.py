@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('products', '0008_prices'),
+        ('products', '0009_image_library'),
     ]
 
     operations = [

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('products', '0009_barcodes_have_kinds'),
+        ('products', '0010_barcodes_have_kinds'),
     ]
 
     operations = [
