@@ -45,7 +45,7 @@ def own_database() -> Iterator[str]:
 @contextlib.contextmanager
 def _django_at(name: str) -> Iterator[None]:
     connection = connections["default"]
-    before, bells = connection.settings_dict["NAME"], settings.OMNI_DOORBELL
+    before, bells, rate = connection.settings_dict["NAME"], settings.OMNI_DOORBELL, settings.OMNI_API_RATE
     connection.close()
     connection.settings_dict["NAME"] = name
     # No worker listens here, and a bell would wake the workers of another copy.
@@ -53,11 +53,12 @@ def _django_at(name: str) -> Iterator[None]:
     os.environ["OMNI_DOORBELL"] = "0"
     # Counted like everybody, but never refused.
     os.environ["OMNI_API_RATE"] = "1000000000/10"
+    settings.OMNI_API_RATE = (1_000_000_000, 10)
     try:
         yield
     finally:
         connection.close()
         connection.settings_dict["NAME"] = before
-        settings.OMNI_DOORBELL = bells
+        settings.OMNI_DOORBELL, settings.OMNI_API_RATE = bells, rate
         os.environ.pop("OMNI_DOORBELL")
         os.environ.pop("OMNI_API_RATE")
