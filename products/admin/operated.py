@@ -35,6 +35,8 @@ class OperatedForm(forms.ModelForm):  # type: ignore[type-arg]
         raise NotImplementedError
 
     def _post_clean(self) -> None:
+        # What a constraint would say by its name, the operation says in words.
+        self.instance.validate_constraints = lambda exclude=None: None
         super()._post_clean()  # type: ignore[misc]
         if self.errors:
             return
@@ -42,9 +44,6 @@ class OperatedForm(forms.ModelForm):  # type: ignore[type-arg]
             self.instance = self.run(self.cleaned_data, at=timezone.now(), by=self.by)
         except DomainError as refusal:
             show_faults(self, refusal)  # type: ignore[arg-type]
-
-    def validate_constraints(self) -> None:
-        """The operation says it in words."""
 
     def save(self, commit: bool = True) -> Any:
         return self.instance
