@@ -20,7 +20,7 @@ from integrations.models import Connection, InboundMessage
 from omni.kernel.admin_base import BaseAdmin, Queue
 from omni.kernel.models import ImportRow, Job, OutboxEvent
 from orders.models import DispatchNotice, FulfilmentOrder, ParkedOrder, SalesOrder
-from products.models import OuterItem
+from products.models import OuterItem, Price
 from products.scope import scope_of
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ WORK: Sequence[tuple[type[Any], str, bool]] = (
     (ParkedOrder, "open", True),
     (OuterItem, "unmapped", False),
     (ImportRow, "open", False),
+    (Price, "to_approve", False),
 )
 ALARMS: Sequence[tuple[type[Any], str, bool]] = (
     (FulfilmentOrder, "unanswered", False),

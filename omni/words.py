@@ -38,6 +38,7 @@ ACTS: Mapping[str, Promise] = {
     "price.ended": _("Price ended"),
     "price.rejected": _("Price rejected"),
     "price.submitted": _("Price submitted for approval"),
+    "price.told_again": _("Price told again"),
     "price.withdrawn": _("Price withdrawn"),
     "product.changed": _("Product changed"),
     "product.created": _("Product created"),

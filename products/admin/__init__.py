@@ -4,6 +4,7 @@ from products.admin.images import ImageAdmin, ImageUseAdmin
 from products.admin.mapping import OuterItemAdmin
 from products.admin.master import BrandAdmin, CategoryAdmin, SkuAdmin, SpuAdmin
 from products.admin.offer import ListingAdmin, ShopAdmin, StaffScopeAdmin
+from products.admin.prices import FloorPriceAdmin, PriceAdmin, PublishedPriceAdmin
 from products.admin.template import CategoryAttributeAdmin, CodeRuleAdmin
 
 __all__ = [
@@ -11,10 +12,13 @@ __all__ = [
     "CategoryAdmin",
     "CategoryAttributeAdmin",
     "CodeRuleAdmin",
+    "FloorPriceAdmin",
     "ImageAdmin",
     "ImageUseAdmin",
     "ListingAdmin",
     "OuterItemAdmin",
+    "PriceAdmin",
+    "PublishedPriceAdmin",
     "ShopAdmin",
     "SkuAdmin",
     "SpuAdmin",

@@ -9,7 +9,9 @@ from decimal import Decimal
 
 from django.db import transaction
 
+from omni.kernel.audit import record_acts
 from omni.kernel.sql import execute, fetch_all
+from products.models import PublishedPrice
 from products.prices.effective import AMOUNT, CONCERNS, IN_FORCE, RANK
 
 # A call that was not answered for so long is taken as lost, and its price is due again.
@@ -216,9 +218,11 @@ def record_price_answers(*, answers: Sequence[PriceAnswer], at: datetime) -> Non
 
 
 @transaction.atomic
-def push_prices_again(*, published_ids: Sequence[int], at: datetime) -> list[int]:
+def push_prices_again(*, published_ids: Sequence[int], at: datetime, by: str) -> list[int]:
     """Tell the channels these prices once more, now. Returns the ids that are due."""
-    return [ident for (ident,) in fetch_all(AGAIN, [at, at, list(published_ids)])]
+    idents = [ident for (ident,) in fetch_all(AGAIN, [at, at, list(published_ids)])]
+    record_acts(by=by, action="price.told_again", kind=PublishedPrice, object_ids=idents, at=at)
+    return idents
 
 
 def _delay(answer: PriceAnswer, attempts: int) -> timedelta:

@@ -51,10 +51,13 @@ from products.models import (
     Category,
     CategoryAttribute,
     CodeRule,
+    FloorPrice,
     Image,
     ImageUse,
     Listing,
     OuterItem,
+    Price,
+    PublishedPrice,
     Shop,
     Sku,
     Spu,
@@ -129,6 +132,20 @@ def make_world(name: str) -> World:
     )
     StockOperation.objects.create(key=f"asn-{name}", kind="receive", fingerprint="x", by="system")
     PublishedStock.objects.create(listing=listing, shop=shop, desired_quantity=9, desired_version=1)
+    price = Price.objects.create(
+        sku=sku,
+        shop=shop,
+        amount=Decimal(99),
+        currency="CNY",
+        starts_at=now,
+        state="submitted",
+        reason=f"Autumn of {name}",
+        requested_by="system",
+    )
+    PublishedPrice.objects.create(
+        listing=listing, shop=shop, price=price, currency="CNY", desired_amount=Decimal(99)
+    )
+    FloorPrice.objects.create(sku=sku, amount=Decimal(50), currency="CNY", since=now, set_by="system")
     _make_connections(name, shop, location)
     AuditEntry.objects.create(by="system", action="note", object_kind="products.shop", object_id=str(shop.pk))
     OutboxEvent.objects.create(kind="orders.Happened", payload={}, state="dead", last_error="no reason")

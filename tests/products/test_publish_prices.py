@@ -239,7 +239,7 @@ def test_a_person_can_have_a_price_told_again(shop: Shop, listing: Listing) -> N
     approved(listing.sku, 99)
     push(shop, NOON)
 
-    push_prices_again(published_ids=[shown(listing).pk], at=NOON + DAY)
+    push_prices_again(published_ids=[shown(listing).pk], at=NOON + DAY, by=BOSS)
 
     assert [due.amount for due in claim(shop, NOON + DAY)] == [99]
 

@@ -1,0 +1,542 @@
+"""Prices from the wish to the yes: entry with a preview, decisions row by row, the calendar, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from omni.kernel.actors import user_actor
+from omni.kernel.admin_base import Queue, RowResult, column, show_faults
+from omni.kernel.display import Money
+from omni.kernel.errors import DomainError
+from omni.kernel.names import name_actors
+from products.admin.price_forms import FloorForm, PriceForm, ReasonForm, WhyForm, digest_of
+from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
+from products.models import FloorPrice, Price, PublishedPrice, Shop, Sku, StaffScope
+from products.prices.ask import ask_for_prices, submit_prices
+from products.prices.calendar import steps_between
+from products.prices.decide import approve_prices, reject_prices, withdraw_prices
+from products.prices.floors import BelowFloor, approved_below_floor
+from products.prices.outcome import PriceOutcome, moment_text
+from products.prices.publish import push_prices_again
+from products.prices.set_floor import set_floors
+from products.prices.states import PriceState
+from products.prices.why import Candidate, Lost, Scope, scope_of_price, why_price
+from products.scope import Scope as Viewer
+from products.scope import scope_of
+
+CALENDAR_DAYS = 31
+SCOPE_WORDS = {
+    Scope.SHOP: _("this shop"),
+    Scope.CHANNEL: _("this kind of channel"),
+    Scope.EVERYWHERE: _("every shop"),
+    Scope.LIST_PRICE: _("list price"),
+}
+LOST_WORDS = {
+    Lost.LESS_SPECIFIC: _("a more specific price is in force"),
+    Lost.SPECIAL_FIRST: _("a special price is in force in the same scope"),
+    Lost.BELOW_FLOOR: _("it lies below the floor price"),
+}
+COLUMNS = (
+    "show_sku",
+    "show_scope",
+    "kind",
+    "show_amount",
+    "starts_at",
+    "ends_at",
+    "show_state",
+    "show_requested",
+    "show_decided",
+)
+PRICE_QUEUES = {
+    "to_approve": Queue(
+        "to_approve",
+        _("Prices to approve"),
+        _("Asked for, and in force only when somebody else has approved them."),
+        Q(state=PriceState.SUBMITTED),
+        ("show_sku", "show_scope", "kind", "show_amount", "starts_at", "ends_at", "reason", "show_requested"),
+        "price_check",
+        "requested_at",
+        ("approve", "reject", "withdraw"),
+        (ShopFilter, choice_filter("kind")),
+    )
+}
+
+Decision = Callable[[list[int], datetime, str], list[PriceOutcome]]
+
+
+@admin.register(Price)
+class PriceAdmin(ScopedAdmin):
+    intro = _(
+        "A price is asked for by one person and approved by another; then it is in force from its start on and told to "
+        "the channels. The most specific price wins: shop, channel, everywhere, list price."
+    )
+    queues = PRICE_QUEUES
+    actors = ("requested_by", "decided_by")
+    list_display = COLUMNS
+    list_display_links = ("show_sku",)
+    list_select_related = ("sku", "shop")
+    list_filter = (ShopFilter, choice_filter("state"), choice_filter("kind"))
+    search_fields = ("sku__code__exact",)
+    search_help_text = _("A whole SKU code")
+    shown_as = {"requested_by": "show_requested", "decided_by": "show_decided"}
+    actions = ("submit", "approve", "reject", "withdraw")
+
+    def limit_to_scope(self, queryset: QuerySet[Any], scope: Viewer) -> QuerySet[Any]:
+        """The prices of their shops, and those that concern every shop for products of their brands."""
+        everywhere = Q(shop=None, sku__spu__brand_id__in=scope.brand_ids)
+        return queryset.filter(Q(shop_id__in=scope.shop_ids) | everywhere)
+
+    def get_intro(self, request: HttpRequest) -> dict[str, Any] | None:
+        intro = super().get_intro(request) or {}
+        links = [
+            (reverse("admin:products_price_calendar"), gettext("Calendar")),
+            (reverse("admin:products_price_why"), gettext("Why does it cost that?")),
+        ]
+        if self.has_operate_permission(request):
+            links.insert(0, (reverse("admin:products_price_ask"), gettext("Ask for prices")))
+        return {**intro, "links": [{"url": url, "label": label} for url, label in links]}
+
+    # --- who may --------------------------------------------------------------------------------------------
+    def has_approve_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("products.approve_price"))
+
+    def _within(self, request: HttpRequest, rows: Sequence[Price]) -> tuple[list[Price], list[RowResult]]:
+        """What the viewer may decide on; a price for every shop concerns also those that they do not see."""
+        allowed = whole_brands(request.user)
+        mine = [row for row in rows if row.shop_id or allowed is None or row.sku.spu.brand_id in allowed]
+        text = gettext("It concerns shops that you do not see.")
+        others = [RowResult(title_of(row), False, text) for row in rows if row not in mine]
+        return mine, others
+
+    def _decide(
+        self, request: HttpRequest, title: Any, queryset: QuerySet[Any], decide: Decision
+    ) -> HttpResponse | None:
+        mine, others = self._within(request, list(queryset.select_related("sku__spu")))
+        names = {row.pk: title_of(row) for row in mine}
+
+        def run(at: datetime, by: str) -> list[RowResult]:
+            outcomes = decide(list(names), at, by) if names else []
+            return others + [
+                RowResult(names.get(outcome.price_id or 0, "?"), outcome.ok, outcome.detail)
+                for outcome in outcomes
+            ]
+
+        return self.operate(request, title, run)
+
+    # --- decisions ------------------------------------------------------------------------------------------
+    @admin.action(description=_("Submit for approval"), permissions=["operate"])
+    def submit(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return self._decide(
+            request,
+            _("Submit for approval"),
+            queryset,
+            lambda ids, at, by: submit_prices(price_ids=ids, at=at, by=by),
+        )
+
+    @admin.action(description=_("Approve"), permissions=["approve"])
+    def approve(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        may_own = bool(request.user.has_perm("products.approve_own_price"))
+        return self._decide(
+            request,
+            _("Approve"),
+            queryset,
+            lambda ids, at, by: approve_prices(price_ids=ids, may_approve_own=may_own, at=at, by=by),
+        )
+
+    @admin.action(description=_("Reject"), permissions=["approve"])
+    def reject(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return self._with_reason(request, queryset, "reject", _("Reject"), reject_prices)
+
+    @admin.action(description=_("Withdraw"), permissions=["operate"])
+    def withdraw(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return self._with_reason(request, queryset, "withdraw", _("Withdraw"), withdraw_prices)
+
+    def _with_reason(
+        self, request: HttpRequest, queryset: QuerySet[Any], action: str, title: Any, act: Any
+    ) -> HttpResponse | None:
+        def run(answers: dict[str, Any], _rows: list[Any]) -> HttpResponse | None:
+            return self._decide(
+                request,
+                title,
+                queryset,
+                lambda ids, at, by: act(price_ids=ids, reason=answers["reason"], at=at, by=by),
+            )
+
+        form = ReasonForm(request.POST if "asked" in request.POST else None)
+        return self.ask_first(request, queryset, action=action, title=title, form=form, run=run)
+
+    # --- pages ----------------------------------------------------------------------------------------------
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("ask/", wrap(self.ask_view), name="products_price_ask"),
+            path("calendar/", wrap(self.calendar_view), name="products_price_calendar"),
+            path("why/", wrap(self.why_view), name="products_price_why"),
+            *super().get_urls(),
+        ]
+
+    def _page(self, request: HttpRequest, template: str, title: Any, **context: Any) -> HttpResponse:
+        request.current_app = self.admin_site.name
+        known = {**self.admin_site.each_context(request), "opts": self.opts, "title": title}
+        return TemplateResponse(request, f"products/{template}", known | context)
+
+    def ask_view(self, request: HttpRequest) -> HttpResponse:
+        """One price or two thousand: the form, then what it would make of each price, then the question."""
+        if not self.has_operate_permission(request):
+            raise PermissionDenied
+        skus = visible_skus_of(self, request)
+        if request.method != "POST":
+            codes = request.GET.get("codes", "").replace(",", "\n")[:20_000]
+            now = timezone.localtime().strftime("%Y-%m-%dT%H:%M")
+            initial = {"lines": codes, "starts_at": now}
+            return self._ask_page(request, PriceForm(skus=skus, user=request.user, initial=initial))
+        form = PriceForm(request.POST, skus=skus, user=request.user)
+        if not form.is_valid():
+            return self._ask_page(request, form)
+        allowed = whole_brands(request.user)
+        is_for_all = not form.cleaned_data["shop"] and allowed is not None
+        if is_for_all and any(sku.spu.brand_id not in (allowed or ()) for sku in form.chosen()):
+            form.add_error("shop", gettext("Choose a shop: a price for every shop concerns also others."))
+            return self._ask_page(request, form)
+        proposals = form.proposals()
+        if request.POST.get("seen") != digest_of(proposals):
+            return self._ask_page(request, form, proposals=proposals, seen=digest_of(proposals))
+        return self._ask_for(request, form, proposals)
+
+    def _ask_page(self, request: HttpRequest, form: PriceForm, **context: Any) -> HttpResponse:
+        rows = [
+            (
+                row,
+                Money(row.base, row.currency).text() if row.base is not None else "–",
+                Money(row.amount, row.currency).text() if row.amount is not None else "–",
+                f"{(row.amount - row.base) * 100 / row.base:+.1f} %" if row.base and row.amount else "",
+            )
+            for row in context.pop("proposals", ())
+        ]
+        return self._page(
+            request, "price_ask_page.html", _("Ask for prices"), form=form, rows=rows, **context
+        )
+
+    def _ask_for(self, request: HttpRequest, form: PriceForm, proposals: Sequence[Any]) -> HttpResponse:
+        wanted = [row for row in proposals if row.amount is not None]
+        outcomes = ask_for_prices(
+            drafts=form.drafts(wanted),
+            reason=form.cleaned_data["reason"],
+            at=timezone.now(),
+            by=user_actor(request.user),
+        )
+        results = [
+            RowResult(row.sku_code, outcome.ok, outcome.detail)
+            for row, outcome in zip(wanted, outcomes, strict=True)
+        ]
+        text = gettext("There is no price to start from.")
+        results += [RowResult(row.sku_code, False, text) for row in proposals if row.amount is None]
+        back = reverse("admin:products_price_changelist")
+        return self.tell_results(request, _("Submit for approval"), results, back) or redirect(back)
+
+    def calendar_view(self, request: HttpRequest) -> HttpResponse:
+        """What begins and ends in the coming weeks, day by day."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        now = timezone.now()
+        steps = steps_between(
+            prices=self.get_queryset(request), start=now, end=now + timedelta(days=CALENDAR_DAYS)
+        )
+        days: dict[str, list[dict[str, Any]]] = {}
+        for step in steps:
+            day = timezone.localtime(step.at).strftime("%Y-%m-%d")
+            days.setdefault(day, []).append(
+                {
+                    "time": timezone.localtime(step.at).strftime("%H:%M"),
+                    "price": step.price,
+                    "is_start": step.is_start,
+                    "scope": scope_text(step.price),
+                    "amount": Money(step.price.amount, step.price.currency).text(),
+                }
+            )
+        below = (
+            _below(approved_below_floor(at=now, limit=200)) if scope_of(request.user).is_everything else []
+        )
+        return self._page(
+            request, "price_calendar_page.html", _("Calendar of prices"), days=days.items(), below=below
+        )
+
+    def why_view(self, request: HttpRequest) -> HttpResponse:
+        """Why a SKU costs what it costs in a shop, at a moment."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        form = WhyForm(request.GET if "sku" in request.GET else None, user=request.user)
+        context: dict[str, Any] = {"form": form}
+        if form.is_bound and form.is_valid():
+            sku = visible_skus_of(self, request).filter(code=form.cleaned_data["sku"].strip()).first()
+            if sku is None:
+                form.add_error("sku", gettext("There is no such SKU."))
+            else:
+                context |= self._why(request, form.cleaned_data["shop"], sku, form.moment(timezone.now()))
+        return self._page(request, "price_why_page.html", _("Why does it cost that?"), **context)
+
+    def _why(self, request: HttpRequest, shop: Shop, sku: Sku, at: datetime) -> dict[str, Any]:
+        why = why_price(shop=shop, sku=sku, at=at)
+        candidates = [*([why.winner] if why.winner else []), *why.beaten]
+        prices = [*(row.price for row in candidates if row.price), *why.next]
+        names = name_actors(
+            (by for row in prices for by in (row.requested_by, row.decided_by)), request=request
+        )
+
+        def facts(row: Candidate) -> dict[str, Any]:
+            return {
+                "amount": Money(row.amount, why.currency).text(),
+                "scope": SCOPE_WORDS[row.scope],
+                "lost": LOST_WORDS[row.lost] if row.lost else "",
+                "price": row.price,
+                "asked": names.html(row.price.requested_by) if row.price else "",
+                "approved": names.html(row.price.decided_by) if row.price else "",
+            }
+
+        return {
+            "why": why,
+            "winner": facts(why.winner) if why.winner else None,
+            "beaten": [facts(row) for row in why.beaten],
+            "next": [(row, Money(row.amount, row.currency).text(), scope_text(row)) for row in why.next],
+            "floor": Money(why.floor.amount, why.floor.currency).text() if why.floor else "",
+        }
+
+    # --- columns --------------------------------------------------------------------------------------------
+    @column(description=_("SKU"))
+    def show_sku(self, price: Price) -> str:
+        return price.sku.code
+
+    @column(description=_("for"))
+    def show_scope(self, price: Price) -> str:
+        return scope_text(price)
+
+    @column(description=_("price"))
+    def show_amount(self, price: Price) -> str:
+        return Money(price.amount, price.currency).text()
+
+    @column(
+        description=_("state"),
+        label={
+            "submitted": "info",
+            "approved": "success",
+            "rejected": "danger",
+            "draft": "",
+            "withdrawn": "",
+        },
+    )
+    def show_state(self, price: Price) -> tuple[str, str]:
+        return price.state, price.get_state_display()
+
+    @column(description=_("asked for by"))
+    def show_requested(self, price: Price) -> str:
+        return self.who(price, price.requested_by)
+
+    @column(description=_("decided by"))
+    def show_decided(self, price: Price) -> str:
+        return self.who(price, price.decided_by)
+
+
+@admin.register(FloorPrice)
+class FloorPriceAdmin(ScopedAdmin):
+    intro = _(
+        "Below its floor price a SKU is sold nowhere, whatever was approved before. 0: no floor any more."
+    )
+    brand_path = "sku__spu__brand_id"
+    actors = ("set_by",)
+    list_display = ("show_sku", "show_amount", "since", "reason", "show_by", "set_at")
+    list_display_links = ("show_sku",)
+    list_select_related = ("sku",)
+    search_fields = ("sku__code__exact",)
+    search_help_text = _("A whole SKU code")
+    shown_as = {"set_by": "show_by"}
+
+    def get_intro(self, request: HttpRequest) -> dict[str, Any] | None:
+        intro = super().get_intro(request) or {}
+        if not self.has_operate_permission(request):
+            return intro
+        link = {"url": reverse("admin:products_floorprice_put"), "label": gettext("Set floor prices")}
+        return {**intro, "links": [link]}
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.put_view)
+        return [path("set/", view, name="products_floorprice_put"), *super().get_urls()]
+
+    def put_view(self, request: HttpRequest) -> HttpResponse:
+        """Set floors for many SKUs, and say which approved prices lie below them now."""
+        if not self.has_operate_permission(request):
+            raise PermissionDenied
+        skus, allowed = visible_skus_of(self, request), whole_brands(request.user)
+        if allowed is not None:
+            skus = skus.filter(spu__brand_id__in=allowed)
+        now = timezone.localtime().strftime("%Y-%m-%dT%H:%M")
+        form = FloorForm(request.POST or None, skus=skus, user=request.user, initial={"since": now})
+        below: list[BelowFloor] = []
+        if request.method == "POST" and form.is_valid():
+            try:
+                below = set_floors(
+                    floors=form.floors(),
+                    reason=form.cleaned_data["reason"],
+                    at=timezone.now(),
+                    by=user_actor(request.user),
+                )
+            except DomainError as refusal:
+                show_faults(form, refusal)
+            else:
+                messages.success(request, gettext("The floor prices are set."))
+                if not below:
+                    return redirect("admin:products_floorprice_changelist")
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Set floor prices"),
+            "form": form,
+            "below": _below(below),
+        }
+        return TemplateResponse(request, "products/floor_page.html", context)
+
+    @column(description=_("SKU"))
+    def show_sku(self, floor: FloorPrice) -> str:
+        return floor.sku.code
+
+    @column(description=_("floor price"))
+    def show_amount(self, floor: FloorPrice) -> str:
+        return Money(floor.amount, floor.currency).text()
+
+    @column(description=_("set by"))
+    def show_by(self, floor: FloorPrice) -> str:
+        return self.who(floor, floor.set_by)
+
+
+class UntoldFilter(SimpleListFilter):
+    title = _("acknowledged")
+    parameter_name = "drift"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
+        return [("due", _("not yet"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "due":
+            return queryset.filter(desired_version__gt=F("acked_version"))
+        return queryset
+
+
+@admin.register(PublishedPrice)
+class PublishedPriceAdmin(ScopedAdmin):
+    intro = _("Per listing: the price that the channel should show, what we sent, and what it said it took.")
+    shop_path = "shop_id"
+    list_display = (
+        "show_sku",
+        "shop",
+        "show_listing",
+        "show_desired",
+        "show_sent",
+        "show_acked",
+        "show_state",
+        "acked_at",
+        "last_error",
+        "show_why",
+    )
+    list_display_links = ("show_sku",)
+    list_select_related = ("listing__sku", "shop")
+    list_filter = (ShopFilter, UntoldFilter)
+    search_fields = ("listing__sku__code__exact", "listing__outer_item_id__exact")
+    search_help_text = _("A whole SKU code or outer item id")
+    actions = ("tell_again",)
+
+    @admin.action(description=_("Tell again"), permissions=["operate"])
+    def tell_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        names = {row.pk: row.listing.sku.code for row in queryset}
+
+        def run(at: datetime, by: str) -> list[RowResult]:
+            done = set(push_prices_again(published_ids=list(names), at=at, by=by))
+            return [RowResult(name, pk in done) for pk, name in names.items()]
+
+        return self.operate(request, _("Tell again"), run)
+
+    @column(description=_("SKU"))
+    def show_sku(self, row: PublishedPrice) -> str:
+        return row.listing.sku.code
+
+    @column(description=_("listing"))
+    def show_listing(self, row: PublishedPrice) -> str:
+        return str(row.listing)
+
+    @column(description=_("desired"))
+    def show_desired(self, row: PublishedPrice) -> str:
+        return Money(row.desired_amount, row.currency).text()
+
+    @column(description=_("sent"))
+    def show_sent(self, row: PublishedPrice) -> str:
+        return Money(row.sent_amount, row.currency).text() if row.sent_amount is not None else "–"
+
+    @column(description=_("acknowledged"))
+    def show_acked(self, row: PublishedPrice) -> str:
+        return Money(row.acked_amount, row.currency).text() if row.acked_amount is not None else "–"
+
+    @column(description=_("state"), label={"ok": "success", "due": "info", "failing": "danger"})
+    def show_state(self, row: PublishedPrice) -> tuple[str, Any]:
+        if row.desired_version <= row.acked_version:
+            return "ok", _("acknowledged")
+        return ("failing", _("failing")) if row.last_error else ("due", _("due"))
+
+    @column(description=_("why"))
+    def show_why(self, row: PublishedPrice) -> str:
+        address = reverse("admin:products_price_why")
+        query = f"?shop={row.shop_id}&sku={row.listing.sku.code}"
+        return format_html('<a class="omni-link" href="{}{}">{}</a>', address, query, gettext("why"))
+
+
+def whole_brands(user: Any) -> frozenset[int] | None:
+    """The brands all of whose shops the person sees, because they were given the brand; None: all."""
+    if scope_of(user).is_everything:
+        return None
+    given = StaffScope.objects.filter(user_id=user.pk, brand__isnull=False)
+    return frozenset(brand_id for brand_id in given.values_list("brand_id", flat=True) if brand_id)
+
+
+def visible_skus_of(page: ScopedAdmin, request: HttpRequest) -> QuerySet[Sku]:
+    skus: Any = page.admin_site._registry[Sku]
+    found: QuerySet[Sku] = skus.get_queryset(request)
+    return found
+
+
+def scope_text(price: Price) -> str:
+    if price.shop is not None:
+        return price.shop.name
+    if price.channel:
+        return gettext("channel %s") % price.channel
+    return str(SCOPE_WORDS[scope_of_price(price)])
+
+
+def title_of(price: Price) -> str:
+    return f"{price.sku.code} {Money(price.amount, price.currency).text()} #{price.pk}"
+
+
+def _below(rows: Sequence[BelowFloor]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": row.price_id,
+            "sku": row.sku_code,
+            "amount": Money(row.amount, row.currency).text(),
+            "floor": Money(row.floor, row.currency).text(),
+            "since": moment_text(row.floor_since),
+            "period": f"{moment_text(row.starts_at)} – {moment_text(row.ends_at)}",
+        }
+        for row in rows
+    ]
