@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import redis
@@ -14,7 +15,7 @@ from django.test import Client
 
 from omni import settings as house_settings
 from omni.kernel.api import rate as rate_module
-from omni.kernel.api.rate import Rate, counter_at
+from omni.kernel.api.rate import Rate, _Counter, counter_at
 from tests.factories.api import Caller
 
 pytestmark = [pytest.mark.django_db, pytest.mark.capability("I3")]
@@ -133,6 +134,25 @@ def test_a_request_costs_one_round_trip(caller: Caller, monkeypatch: pytest.Monk
     assert len(sent) == 1
 
 
+def test_of_a_generous_limit_a_process_takes_some_at_once_and_never_more_than_all(settings: Any) -> None:
+    url, rate, caller = settings.REDIS_URL, Rate(1005, 60), f"key:{uuid4()}"
+    one, other = _Counter(url), _Counter(url)
+    asked: list[Any] = []
+    take = one._take
+
+    def count(**request: Any) -> Any:
+        asked.append(request)
+        return take(**request)
+
+    one._take = count  # type: ignore[assignment]
+
+    waits = [one.wait_seconds(caller, rate) for _ in range(1000)]
+
+    assert waits == [None] * 1000
+    assert len(asked) == 100
+    assert [other.wait_seconds(caller, rate) is None for _ in range(6)] == [True] * 5 + [False]
+
+
 def test_without_valkey_everybody_is_let_through_and_it_is_said_once(
     caller: Caller, client: Client, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -151,12 +171,12 @@ def test_when_valkey_comes_back_the_limit_does_too(
 ) -> None:
     monkeypatch.setattr(rate_module, "LEFT_ALONE_SECONDS", 0.0)
     counter = counter_at(settings.REDIS_URL)
-    count, away = counter._count, counter_at(NOWHERE)._count
+    count, away = counter._take, counter_at(NOWHERE)._take
 
     with caplog.at_level(logging.INFO, logger=rate_module.__name__):
-        counter._count = away
+        counter._take = away
         assert statuses(caller, 5) == [200] * 5
-        counter._count = count
+        counter._take = count
         assert statuses(caller, 4) == [200, 200, 200, 429]
 
     assert said(caplog) == ["WARNING", "INFO"]

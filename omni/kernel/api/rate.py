@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Counts one more in the caller's window, which begins with its first request; answers 0, or for how many milliseconds
-# the window lasts when it is full. One round trip; the clock is Valkey's.
-COUNT = """
-local count = redis.call('INCR', KEYS[1])
-if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-if count <= tonumber(ARGV[1]) then return 0 end
-return math.max(1, redis.call('PTTL', KEYS[1]))
+# Takes a block of requests out of the caller's window, which begins with its first one; answers how many of the limit
+# were left before, and for how many milliseconds the window lasts. One round trip; the clock is Valkey's.
+TAKE = """
+local count = redis.call('INCRBY', KEYS[1], ARGV[3])
+if count == tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return {tonumber(ARGV[1]) - count + tonumber(ARGV[3]), math.max(1, redis.call('PTTL', KEYS[1]))}
 """
+# A process takes a hundredth of a limit at once and spends it without asking. What it does not spend is lost to the
+# others until the window ends: of small limits it takes one by one.
+BLOCK_SHARE, BLOCK_MAX = 100, 10
+CALLERS_MAX = 10_000
 # A Valkey that does not answer must not cost every request this much: it is left alone for a while.
 TIMEOUT_SECONDS = 0.25
 LEFT_ALONE_SECONDS = 5.0
@@ -45,15 +49,21 @@ class _Counter:
         valkey = redis.Redis.from_url(
             url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, retry=None
         )
-        self._count = valkey.register_script(COUNT)
+        self._take = valkey.register_script(TAKE)
         self._away_until = 0.0
+        self._blocks: dict[str, tuple[int, float]] = {}  # by caller: requests left, until when
+        self._lock = threading.Lock()
 
     def wait_seconds(self, caller: str, rate: Rate) -> float | None:
         """Count a request; None: it may go on, else how long the caller must wait."""
-        if time.monotonic() < self._away_until:
+        now = time.monotonic()
+        if now < self._away_until or self._spend(caller, now):
             return None
+        block = min(BLOCK_MAX, max(1, rate.requests // BLOCK_SHARE))
         try:
-            left: Any = self._count(keys=[f"rate:{caller}"], args=[rate.requests, rate.seconds * 1000])
+            answer: Any = self._take(
+                keys=[f"rate:{caller}"], args=[rate.requests, rate.seconds * 1000, block]
+            )
         except redis.RedisError as error:
             if not self._away_until:
                 log.warning("no rate limit while Valkey is away: %s", error)
@@ -62,7 +72,27 @@ class _Counter:
         if self._away_until:
             log.info("Valkey is back, and with it the rate limit")
             self._away_until = 0.0
-        return int(left) / 1000 if int(left) else None
+        left, lasts_seconds = int(answer[0]), int(answer[1]) / 1000
+        if left <= 0:
+            return lasts_seconds
+        self._keep(caller, min(left, block) - 1, now + lasts_seconds)
+        return None
+
+    def _spend(self, caller: str, now: float) -> bool:
+        """Use one of the block that this process has taken, if any is left."""
+        with self._lock:
+            left, until = self._blocks.get(caller, (0, 0.0))
+            if left and now < until:
+                self._blocks[caller] = (left - 1, until)
+                return True
+            return False
+
+    def _keep(self, caller: str, left: int, until: float) -> None:
+        with self._lock:
+            if len(self._blocks) >= CALLERS_MAX:
+                self._blocks.clear()
+            if left:
+                self._blocks[caller] = (left, until)
 
 
 @cache
