@@ -85,7 +85,9 @@ class SpuForm(OperatedForm):
             "attributes": read_flags(answers["attributes"], flags_of(category.pk if category else None)),
         }
         code = answers.get("code") or self.instance.code
-        return Spu.objects.get(pk=define_one(ProductDraft(code, values), at=at, by=by).spu_id)
+        defined = define_one(ProductDraft(code, values), at=at, by=by)
+        assert defined.spu_id is not None  # define_one raises where nothing came of it
+        return Spu.objects.get(pk=defined.spu_id)
 
 
 @admin.register(Spu)

@@ -1,4 +1,3 @@
-import django.db.models.functions.text
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
@@ -36,9 +35,5 @@ class Migration(migrations.Migration):
         pgtrigger.migrations.AddTrigger(
             model_name='barcode',
             trigger=pgtrigger.compiler.Trigger(name='delete_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "products_barcodehistory" ("code", "id", "kind", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "sku_id") VALUES (OLD."code", OLD."id", OLD."kind", _pgh_attach_context(), NOW(), \'delete\', OLD."id", OLD."sku_id"); RETURN NULL;', hash='6881058b26c77a07e34600525b13ed0234827287', operation='DELETE', pgid='pgtrigger_delete_delete_689cf', table='products_barcode', when='AFTER')),
-        ),
-        migrations.AddConstraint(
-            model_name='barcode',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.LPad('code', 14, models.Value('0')), condition=models.Q(('kind', 'internal'), _negated=True), name='a_trade_number_names_one_sku'),
         ),
     ]
