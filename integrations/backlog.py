@@ -25,6 +25,13 @@ NOTICES_DUE = """
         WHERE d.shop_id = n.shop_id AND d.state = 'due' AND d.not_before <= now())
     ORDER BY n.id
 """
+REQUESTS_DUE = """
+    SELECT n.id FROM integrations_connection n
+    WHERE n.kind = 'channel' AND n.is_active AND EXISTS (
+        SELECT 1 FROM products_listingrequest r
+        WHERE r.shop_id = n.shop_id AND r.state = 'due' AND r.not_before <= now())
+    ORDER BY n.id
+"""
 PLANNED = """
     SELECT n.id FROM integrations_connection n
     WHERE n.kind = 'warehouse' AND n.is_active AND EXISTS (
@@ -54,6 +61,11 @@ def with_prices_due() -> list[int]:
 def with_notices_due() -> list[int]:
     """Channels that must hear of a parcel."""
     return _ids(NOTICES_DUE)
+
+
+def with_requests_due() -> list[int]:
+    """Channels that must be asked to list or delist something."""
+    return _ids(REQUESTS_DUE)
 
 
 def with_planned_fulfilments() -> list[int]:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 from django.utils.functional import Promise
 
 from orders.draft import OrderDraft, Receiver, RefundDraft
+from products.observe import SeenItem
 
 # --- errors -------------------------------------------------------------------------------------------------
 
@@ -74,6 +75,7 @@ class Capabilities:
     one_parcel_per_line: bool = False  # it keeps one parcel number per order line: later parcels go untold
     refunds: bool = False
     prices: bool = False
+    listings: bool = False  # it lists and delists items, and shows its shelf
     reopens_open_orders: bool = (
         False  # the change feed misses changes: open orders are read again, see orders.rereads
     )
@@ -135,6 +137,21 @@ class PriceLine:
     sku_code: str
     price: Decimal
     currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListingLine:
+    """Put this on sale, or take it off. `is_whole_item`: nothing else of the item stays on sale.
+
+    `quantity`: what may be sold of it now; a channel may want to know before it puts something on sale.
+    """
+
+    key: int
+    outer_item_id: str
+    outer_sku_id: str
+    sku_code: str
+    quantity: int
+    is_whole_item: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +248,21 @@ class ChannelAdapter(Protocol):
         ...
 
     def push_prices(self, *, lines: Sequence[PriceLine]) -> list[LineResult]: ...
+
+    def list_items(self, *, lines: Sequence[ListingLine]) -> list[LineResult]:
+        """Put items on sale; one that is on sale already is `ok`. One result per line, in the order given."""
+        ...
+
+    def delist_items(self, *, lines: Sequence[ListingLine]) -> list[LineResult]:
+        """Take items off sale; one that is off already is `ok`.
+
+        Where other parts of an item stay on sale, the line is taken off by having nothing of it to sell.
+        """
+        ...
+
+    def read_items(self) -> Iterator[list[SeenItem]]:
+        """Everything that the shop has, on sale or not, in pages. Raises ChannelUnavailable or ChannelRejected."""
+        ...
 
     def push_dispatch(self, *, lines: Sequence[DispatchLine]) -> list[LineResult]:
         """Idempotent: a parcel that the channel already knows is `ok`.

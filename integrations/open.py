@@ -5,12 +5,13 @@ from __future__ import annotations
 from integrations.lease import open_streams
 from integrations.models import Connection, Cursor
 from integrations.pull import COMPARE, ORDERS, REFUNDS
-from integrations.push import DISPATCH, PRICES, STOCK
+from integrations.push import DISPATCH, LISTINGS, PRICES, STOCK
 from integrations.registry import CHANNELS, capabilities
 from integrations.release import CANCEL, RELEASE, SETTLE
+from integrations.survey import ITEMS
 
 WAREHOUSE_STREAMS = frozenset({RELEASE, CANCEL, SETTLE})
-CHANNEL_STREAMS = frozenset({ORDERS, COMPARE, STOCK, DISPATCH})
+CHANNEL_STREAMS = frozenset({ORDERS, COMPARE, STOCK, DISPATCH, LISTINGS})
 
 
 def open_missing_streams() -> int:
@@ -38,4 +39,5 @@ def streams_of(connection: Connection) -> frozenset[str]:
     if connection.adapter not in CHANNELS:
         return CHANNEL_STREAMS
     can = capabilities(connection)
-    return CHANNEL_STREAMS | ({REFUNDS} if can.refunds else set()) | ({PRICES} if can.prices else set())
+    able = ((REFUNDS, can.refunds), (PRICES, can.prices), (ITEMS, can.listings))
+    return CHANNEL_STREAMS | {stream for stream, is_able in able if is_able}

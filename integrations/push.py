@@ -1,4 +1,4 @@
-"""Tell the channels how much they may sell, at what price, and which parcels have left, until they have said yes."""
+"""Tell the channels what is on sale, how much, at what price, and which parcels have left, until they say yes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from integrations.contract import (
     ChannelUnavailable,
     DispatchLine,
     LineResult,
+    ListingLine,
     PriceLine,
     StockLine,
 )
@@ -24,6 +25,7 @@ from integrations.pull import ORDERS, pull_orders
 from integrations.record import Message, record_messages
 from integrations.registry import capabilities, open_channel
 from integrations.run import Run, run_stream
+from inventory.availability import sellable_stock
 from inventory.models import PublishedStock
 from inventory.publish import (
     DueStock,
@@ -33,17 +35,22 @@ from inventory.publish import (
     record_stock_answers,
 )
 from omni.kernel.actors import actor
+from omni.kernel.sentences import sentence
 from orders.dispatch import DueNotice, NoticeAnswer, claim_due_notices, record_notice_answers
+from products.models import ListingRequest
 from products.prices.publish import DuePrice, PriceAnswer, claim_due_prices, record_price_answers
+from products.request import DueRequest, RequestAnswer, claim_due_requests, record_request_answers
 
 STOCK = "stock"
 DISPATCH = "dispatch"
 PRICES = "prices"
+LISTINGS = "listings"
 
 STOCK_CLAIM = 200
 NOTICE_CLAIM = 50
 PRICE_CLAIM = 200
 PRICE_BATCH = 50
+LISTING_CLAIM = 100
 PLAN_LIMIT = 1000
 # A run leaves the worker to others after so long; the next sweep goes on.
 RUN_SECONDS = 30.0
@@ -121,6 +128,30 @@ def push_prices(*, connection_id: int, at: datetime) -> Run | None:
         return Run(count, has_talked=count > 0)
 
     return run_stream(connection_id=connection_id, stream=PRICES, work=work, at=at)
+
+
+def push_listings(*, connection_id: int, at: datetime) -> Run | None:
+    """Have a shop's channel do every due request: put on sale, take off sale. Each line has its own answer.
+
+    Asking twice is harmless, so what was not answered is simply asked again.
+    """
+
+    def work(connection: Connection, lease: Lease) -> Run:
+        count, stop_at = 0, time.monotonic() + RUN_SECONDS
+        with open_channel(connection) as channel:
+            while time.monotonic() < stop_at:
+                due = claim_due_requests(shop_id=_shop_id(connection), limit=LISTING_CLAIM, at=timezone.now())
+                if not due:
+                    break
+                for act, call in (
+                    (ListingRequest.Act.WITHDRAW, channel.delist_items),
+                    (ListingRequest.Act.PUBLISH, channel.list_items),
+                ):
+                    _send_listings(connection, call, [row for row in due if row.act == act], act)
+                count += len(due)
+        return Run(count, has_talked=count > 0)
+
+    return run_stream(connection_id=connection_id, stream=LISTINGS, work=work, at=at)
 
 
 # --- stock --------------------------------------------------------------------------------------------------
@@ -284,7 +315,60 @@ def _send_notices(connection: Connection, channel: ChannelAdapter, due: Sequence
     )
 
 
-# --- all ----------------------------------------------------------------------------------------------------
+# --- on sale and off ----------------------------------------------------------------------------------------
+
+
+def _send_listings(
+    connection: Connection,
+    call: Callable[..., list[LineResult]],
+    due: Sequence[DueRequest],
+    act: ListingRequest.Act,
+) -> None:
+    if not due:
+        return
+    if not capabilities(connection).listings:
+        no = sentence("This channel cannot list or delist through its interface: do it there.")
+        answers = [RequestAnswer(row.request_id, ok=False, detail=no, is_final=True) for row in due]
+        record_request_answers(answers=answers, at=timezone.now())
+        return
+
+    def record(results: Sequence[LineResult], at: datetime) -> None:
+        answers = [
+            RequestAnswer(
+                request_id=result.key,
+                ok=result.ok,
+                detail=result.detail or ("" if result.ok else result.code),
+                is_final=result.is_final,
+                retry_seconds=result.retry_seconds,
+            )
+            for result in results
+        ]
+        record_request_answers(answers=answers, at=at)
+
+    shop_id = _shop_id(connection)
+    sellable = sellable_stock(sku_ids=sorted({row.sku_id for row in due}), shop_ids=[shop_id])
+    lines = [
+        ListingLine(
+            key=row.request_id,
+            outer_item_id=row.outer_item_id,
+            outer_sku_id=row.outer_sku_id,
+            sku_code=row.sku_code,
+            quantity=max(sellable.get((shop_id, row.sku_id), 0), 0),
+            is_whole_item=row.is_whole_item,
+        )
+        for row in due
+    ]
+    _send(
+        connection=connection,
+        operation="list_items" if act == ListingRequest.Act.PUBLISH else "delist_items",
+        call=call,
+        lines=lines,
+        subjects={row.request_id: f"{row.outer_item_id}/{row.outer_sku_id}" for row in due},
+        record=record,
+    )
+
+
+# --- all ---------------------------------------------------------------------------------------------------
 
 
 def _send(

@@ -15,13 +15,23 @@ from integrations.backlog import (
     with_notices_due,
     with_planned_fulfilments,
     with_prices_due,
+    with_requests_due,
     with_stock_due,
 )
 from integrations.forget import forget_old_inbound, forget_old_messages
 from integrations.lease import hand_out_streams
 from integrations.open import open_missing_streams
 from integrations.pull import COMPARE, ORDERS, REFUNDS, compare_orders, pull_orders, pull_refunds
-from integrations.push import DISPATCH, PRICES, STOCK, push_dispatches, push_prices, push_stock
+from integrations.push import (
+    DISPATCH,
+    LISTINGS,
+    PRICES,
+    STOCK,
+    push_dispatches,
+    push_listings,
+    push_prices,
+    push_stock,
+)
 from integrations.receive import SWEEP
 from integrations.receive import take_inbound as take_messages
 from integrations.release import (
@@ -32,6 +42,7 @@ from integrations.release import (
     release_fulfilments,
     settle_unanswered,
 )
+from integrations.survey import ITEMS, survey_items
 from omni.kernel import doorbell
 
 INBOUND_BATCH = 50
@@ -42,6 +53,7 @@ PULLS: Mapping[str, Callable[..., Any]] = {
     REFUNDS: pull_refunds,
     COMPARE: compare_orders,
     SETTLE: settle_unanswered,
+    ITEMS: survey_items,
 }
 
 
@@ -89,6 +101,17 @@ def push_due_dispatches(**_newer: Any) -> None:
 @shared_task
 def push_dispatches_of(*, connection_id: int, **_newer: Any) -> None:
     push_dispatches(connection_id=connection_id, at=timezone.now())
+
+
+@shared_task
+def push_due_listings(**_newer: Any) -> None:
+    doorbell.answer("integrations.tasks.push_due_listings")
+    _hand_out(LISTINGS, with_requests_due(), push_listings_of)
+
+
+@shared_task
+def push_listings_of(*, connection_id: int, **_newer: Any) -> None:
+    push_listings(connection_id=connection_id, at=timezone.now())
 
 
 @shared_task

@@ -20,7 +20,7 @@ from integrations.models import Connection, InboundMessage
 from omni.kernel.admin_base import BaseAdmin, Queue
 from omni.kernel.models import ImportRow, Job, OutboxEvent
 from orders.models import DispatchNotice, FulfilmentOrder, ParkedOrder, SalesOrder
-from products.models import OuterItem, Price
+from products.models import Listing, ListingRequest, OuterItem, Price
 from products.scope import scope_of
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ WORK: Sequence[tuple[type[Any], str, bool]] = (
     (FulfilmentOrder, "to_ship", False),
     (ParkedOrder, "open", True),
     (OuterItem, "unmapped", False),
+    (Listing, "submitted", False),
+    (Listing, "approved", False),
     (ImportRow, "open", False),
     (Price, "to_approve", False),
 )
@@ -50,6 +52,7 @@ ALARMS: Sequence[tuple[type[Any], str, bool]] = (
     (DispatchNotice, "failed", True),
     (InboundMessage, "failed", True),
     (OutboxEvent, "dead", True),
+    (ListingRequest, "refused", True),
 )
 
 

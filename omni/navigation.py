@@ -47,6 +47,7 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
             ("products.image", _("Images"), "image"),
             ("products.imageuse", _("Shown images"), "photo_library"),
             ("products.listing", _("Listings"), "sell"),
+            ("products.listingrequest", _("Listing requests"), "swap_vert"),
             ("products.outeritem", _("Channel items"), "storefront"),
             ("products.price", _("Prices"), "payments"),
             ("products.floorprice", _("Floor prices"), "vertical_align_bottom"),
@@ -93,6 +94,7 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
 ALARM_BADGES = {
     "orders.dispatchnotice": "dispatchnotice.failed",
     "integrations.inboundmessage": "inboundmessage.failed",
+    "products.listingrequest": "listingrequest.refused",
     "kernel.outboxevent": "outboxevent.dead",
 }
 

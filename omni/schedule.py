@@ -39,6 +39,7 @@ ENTRIES: Sequence[Entry] = (
     Entry("integrations.tasks.push_due_stock", 2),
     Entry("integrations.tasks.push_due_prices", 5),
     Entry("integrations.tasks.push_due_dispatches", 3),
+    Entry("integrations.tasks.push_due_listings", 5),
     Entry("integrations.tasks.push_releases", 2),
     Entry("integrations.tasks.push_cancel_requests", 3),
     Entry("integrations.tasks.take_inbound", 3),

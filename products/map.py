@@ -28,6 +28,25 @@ INSERT_LISTINGS = """
     ON CONFLICT DO NOTHING
     RETURNING id, shop_id, sku_id
 """
+# What the shop was going to list gets its item, and goes on where it stands in its way; what is approved and on sale
+# there is listed. One draft has one item: a second item of the same SKU becomes a listing of its own.
+ADOPT = """
+    UPDATE products_listing l
+    SET outer_item_id = w.outer_item_id, outer_sku_id = w.outer_sku_id,
+        state = CASE WHEN l.state = 'approved' AND w.is_listed THEN 'listed' ELSE l.state END
+    FROM (
+        SELECT DISTINCT ON (d.id) d.id, o.outer_item_id, o.outer_sku_id, o.is_listed
+        FROM unnest(%s::bigint[], %s::bigint[]) AS v(item_id, sku_id)
+        JOIN products_outeritem o ON o.id = v.item_id
+        JOIN products_listing d ON d.shop_id = o.shop_id AND d.sku_id = v.sku_id AND d.outer_item_id IS NULL
+        WHERE NOT EXISTS (
+            SELECT FROM products_listing t WHERE t.shop_id = o.shop_id AND t.outer_item_id = o.outer_item_id
+              AND t.outer_sku_id = o.outer_sku_id)
+        ORDER BY d.id, o.id
+    ) w
+    WHERE l.id = w.id
+    RETURNING l.id, l.shop_id, l.sku_id
+"""
 FIND_LISTINGS = """
     SELECT o.id, l.sku_id, k.code FROM products_outeritem o
     JOIN products_listing l ON l.shop_id = o.shop_id AND l.outer_item_id = o.outer_item_id
@@ -74,12 +93,15 @@ def map_listing(
     sku = Sku.objects.filter(code=sku_code).first()
     if sku is None:
         raise UnknownSkuCode(_("There is no SKU %s.") % sku_code, fields={"sku_code": [_("Unknown SKU.")]})
-    listing, is_new = Listing.objects.get_or_create(
-        shop_id=shop_id,
-        outer_item_id=outer_item_id,
-        outer_sku_id=outer_sku_id,
-        defaults={"sku": sku, "title": title[:240], "created_at": at},
+    outer = {"shop_id": shop_id, "outer_item_id": outer_item_id, "outer_sku_id": outer_sku_id}
+    drafted = Listing.objects.filter(shop_id=shop_id, sku=sku, outer_item_id=None)
+    is_new = not Listing.objects.filter(**outer).exists() and bool(
+        drafted.update(outer_item_id=outer_item_id, outer_sku_id=outer_sku_id)
     )
+    listing, is_made = Listing.objects.get_or_create(
+        **outer, defaults={"sku": sku, "title": title[:240], "created_at": at}
+    )
+    is_new = is_new or is_made
     if listing.sku_id != sku.pk:
         raise MappedOtherwise(
             _("%(item)s is mapped to %(sku)s already: change its listing first.")
@@ -101,7 +123,8 @@ def map_items(*, sku_ids: Mapping[int, int], at: datetime, by: str) -> dict[int,
     """
     ids = sorted(sku_ids)
     known = {row[0] for row in fetch_all(LOCK, [ids])}
-    inserted = fetch_all(INSERT_LISTINGS, [at, ids, [sku_ids[ident] for ident in ids]])
+    wanted = [sku_ids[ident] for ident in ids]
+    inserted = fetch_all(ADOPT, [ids, wanted]) + fetch_all(INSERT_LISTINGS, [at, ids, wanted])
     changed: dict[int, set[int]] = {}
     for _id, shop_id, sku_id in inserted:
         changed.setdefault(shop_id, set()).add(sku_id)

@@ -40,6 +40,11 @@ OBSERVE = """
         seen_at = greatest(t.seen_at, EXCLUDED.seen_at)
 """
 
+GONE = """
+    UPDATE products_outeritem SET is_listed = false
+    WHERE shop_id = %s AND source = 'channel' AND is_listed AND seen_at < %s
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class SeenItem:
@@ -88,3 +93,12 @@ def observe_items(
             "listed": [row.is_listed for row in rows],
         },
     )
+
+
+@transaction.atomic
+def note_gone(*, shop_id: int, before: datetime) -> int:
+    """What the channel showed once and has not shown since that moment is off sale there. Returns how many.
+
+    Call it after the whole shelf was read.
+    """
+    return execute(GONE, [shop_id, before])

@@ -10,13 +10,14 @@ from typing import Any
 import pghistory
 from django.db.models import Model
 
+from omni.kernel.canonical import dump_json
 from omni.kernel.models import AuditEntry
 from omni.kernel.sql import execute
 
 # One statement, however many objects.
 INSERT_ACTS = """
     INSERT INTO kernel_auditentry (at, by, action, object_kind, object_id, reason, detail)
-    SELECT %s, %s, %s, %s, v.object_id, %s, '{}' FROM unnest(%s::text[]) AS v(object_id)
+    SELECT %s, %s, %s, %s, v.object_id, %s, %s::jsonb FROM unnest(%s::text[]) AS v(object_id)
 """
 
 
@@ -35,12 +36,20 @@ def record_act(
 
 
 def record_acts(
-    *, by: str, action: str, kind: type[Model], object_ids: Sequence[int], reason: str = "", at: datetime
+    *,
+    by: str,
+    action: str,
+    kind: type[Model],
+    object_ids: Sequence[int],
+    reason: str = "",
+    detail: dict[str, Any] | None = None,
+    at: datetime,
 ) -> None:
     """Record the same act on many objects of a table, in the caller's transaction."""
     if object_ids:
         idents = [str(ident) for ident in object_ids]
-        execute(INSERT_ACTS, [at, by, action, kind._meta.label_lower, reason, idents])
+        said = dump_json(detail or {}).decode()
+        execute(INSERT_ACTS, [at, by, action, kind._meta.label_lower, reason, said, idents])
 
 
 @contextmanager

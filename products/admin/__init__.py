@@ -1,6 +1,7 @@
 """The pages of the product master and its shops: edited through its operations, with its history."""
 
 from products.admin.images import ImageAdmin, ImageUseAdmin
+from products.admin.listing_acts import ListingRequestAdmin
 from products.admin.mapping import OuterItemAdmin
 from products.admin.master import BrandAdmin, CategoryAdmin, SkuAdmin, SpuAdmin
 from products.admin.offer import ListingAdmin, ShopAdmin, StaffScopeAdmin
@@ -16,6 +17,7 @@ __all__ = [
     "ImageAdmin",
     "ImageUseAdmin",
     "ListingAdmin",
+    "ListingRequestAdmin",
     "OuterItemAdmin",
     "PriceAdmin",
     "PublishedPriceAdmin",

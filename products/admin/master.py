@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.admin_base import column
 from omni.kernel.display import Money
+from products.admin.listing_acts import DraftingActs
 from products.admin.operated import AttributeValues, OperatedAdmin, OperatedForm, Tags, read_flags
 from products.admin.scoped import BrandFilter, ScopedAdmin
 from products.arrange import create_category, move_category, rename_category
@@ -178,7 +179,7 @@ class SkuBrandFilter(BrandFilter):
 
 
 @admin.register(Sku)
-class SkuAdmin(OperatedAdmin):
+class SkuAdmin(DraftingActs, OperatedAdmin):
     form = SkuForm
     keyset = "code"
     brand_path = "spu__brand_id"
@@ -202,6 +203,7 @@ class SkuAdmin(OperatedAdmin):
     )
     readonly_fields = ("created_at",)
     fixed_fields = ("code", "spu")
+    actions = ("draft_listings",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

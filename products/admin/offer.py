@@ -7,13 +7,17 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import column
 from omni.kernel.display import Money
 from omni.kernel.events import record_events
+from products.admin.listing_acts import LISTING_QUEUES, ListingActs
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 from products.events import ListingsChanged
+from products.map import note_mapped
 from products.models import Listing, Shop, StaffScope
 
 # Which of our SKUs an item of the channel is, and whether it is offered: with any of them the item's number changes.
@@ -41,27 +45,45 @@ class ShopAdmin(ScopedAdmin):
 
 
 @admin.register(Listing)
-class ListingAdmin(ScopedAdmin):
+class ListingAdmin(ListingActs, ScopedAdmin):
     intro = _(
         "What a channel calls one of our SKUs. An order line finds its SKU here, and stock is pushed to every "
         "listed row."
     )
+    queues = LISTING_QUEUES
     shop_path = "shop_id"
     is_editable = True
-    list_display = ("outer_item_id", "outer_sku_id", "shop", "show_sku", "title", "show_price", "show_state")
+    actors = ("state_by",)
+    list_display = ("show_listing", "shop", "show_sku", "title", "show_price", "show_state")
     list_select_related = ("shop", "sku")
     list_filter = (ShopFilter, choice_filter("state"))
     search_fields = ("outer_item_id__exact", "outer_sku_id__exact", "sku__code__exact")
     search_help_text = _("A whole outer item id, outer SKU id or SKU code")
     autocomplete_fields = ("shop", "sku")
-    readonly_fields = ("created_at",)
+    readonly_fields = ("state_at", "show_by", "state_reason", "created_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Listing | None = None) -> Sequence[str]:
         """A listing stays in its shop: what that shop's channel was told hangs on it. Another shop has its own."""
-        return ("shop", *self.readonly_fields) if obj else self.readonly_fields
+        if obj is None:
+            return self.readonly_fields
+        # What is on its way through review is moved by its buttons.
+        is_outside = obj.state in (Listing.State.LISTED, Listing.State.DELISTED)
+        return ("shop", *(() if is_outside else ("state",)), *self.readonly_fields)
+
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """By hand a person says only what a channel does already: it is offered there, or it is not."""
+        if db_field.name == "state":
+            kwargs["choices"] = [
+                (state.value, state.label) for state in (Listing.State.LISTED, Listing.State.DELISTED)
+            ]
+        return super().formfield_for_choice_field(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Listing, form: Any, change: bool) -> None:
+        if not change or "state" in form.changed_data:
+            obj.state_at, obj.state_by = timezone.now(), user_actor(request.user)
         super().save_model(request, obj, form, change)
+        if obj.outer_item_id:
+            note_mapped(listing_ids=[obj.pk])
         if obj.state == Listing.State.LISTED and (not change or set(form.changed_data) & IDENTITY):
             record_events(ListingsChanged(obj.shop_id, (obj.sku_id,)))
 
@@ -73,7 +95,25 @@ class ListingAdmin(ScopedAdmin):
     def show_price(self, listing: Listing) -> str:
         return Money(listing.price, listing.shop.currency).text() if listing.price is not None else "–"
 
-    @column(description=_("state"), label={"listed": "success", "delisted": ""})
+    @column(description=_("outer item / SKU"))
+    def show_listing(self, listing: Listing) -> str:
+        return str(listing) if listing.outer_item_id else "–"
+
+    @column(description=_("by"))
+    def show_by(self, listing: Listing) -> str:
+        return self.who(listing, listing.state_by)
+
+    @column(
+        description=_("state"),
+        label={
+            "draft": "",
+            "submitted": "info",
+            "rejected": "danger",
+            "approved": "warning",
+            "listed": "success",
+            "delisted": "",
+        },
+    )
     def show_state(self, listing: Listing) -> tuple[str, str]:
         return listing.state, listing.get_state_display()
 

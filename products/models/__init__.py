@@ -6,7 +6,7 @@ from products.models.images import Image, ImageUse
 from products.models.master import Barcode, Brand, Category, Sku, Spu
 from products.models.offer import Listing, Shop
 from products.models.prices import FloorPrice, Price, PriceChange, PublishedPrice
-from products.models.publishing import OuterItem
+from products.models.publishing import ListingRequest, OuterItem
 from products.models.staff import StaffScope
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Image",
     "ImageUse",
     "Listing",
+    "ListingRequest",
     "OuterItem",
     "Price",
     "PriceChange",

@@ -55,33 +55,60 @@ class Shop(models.Model):
 class Listing(models.Model):
     """What a channel calls one of our SKUs: (shop, outer item, outer SKU) ↔ SKU, many to one.
 
-    A channel without SKUs below its items leaves `outer_sku_id` empty.
+    A channel without SKUs below its items leaves `outer_sku_id` empty. What is only meant to be listed has no outer
+    item yet: None, so that there may be many of them, and none that an order could name. Its way is in `states.py`.
     """
 
     class State(models.TextChoices):
+        DRAFT = "draft", _("draft")
+        SUBMITTED = "submitted", _("submitted")
+        REJECTED = "rejected", _("rejected")
+        APPROVED = "approved", _("approved")
         LISTED = "listed", _("listed")
         DELISTED = "delisted", _("delisted")
 
     shop = models.ForeignKey(Shop, models.PROTECT, related_name="listings", verbose_name=_("shop"))
     sku = models.ForeignKey(Sku, models.PROTECT, related_name="listings", verbose_name=_("SKU"))
-    outer_item_id = models.CharField(_("outer item id"), max_length=64)
+    outer_item_id = models.CharField(_("outer item id"), max_length=64, null=True, blank=True, default=None)  # noqa: DJ001 - see above
     outer_sku_id = models.CharField(_("outer SKU id"), max_length=64, blank=True, default="", db_default="")
     title = models.CharField(_("title"), max_length=240, blank=True, default="", db_default="")
     price = models.DecimalField(_("price"), max_digits=20, decimal_places=4, null=True, blank=True)
     state = models.CharField(
         _("state"), max_length=10, choices=State.choices, default=State.LISTED, db_default=State.LISTED
     )
+    state_at = models.DateTimeField(_("state since"), null=True, blank=True, editable=False)
+    state_by = models.CharField(
+        _("state by"), max_length=80, blank=True, default="", db_default="", editable=False
+    )
+    state_reason = models.TextField(_("reason"), blank=True, default="", db_default="", editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now())
 
     class Meta:
         verbose_name = _("listing")
         verbose_name_plural = _("listings")
+        permissions = [("approve_listing", _("Can approve and reject listings"))]
         constraints = [
             models.UniqueConstraint(
                 fields=["shop", "outer_item_id", "outer_sku_id"], name="an_outer_sku_names_one_sku"
             ),
+            models.UniqueConstraint(
+                fields=["shop", "sku"],
+                condition=models.Q(outer_item_id__isnull=True),
+                name="a_sku_is_drafted_once_per_shop",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["listed", "delisted"]) | models.Q(outer_item_id__isnull=False),
+                name="what_is_on_a_channel_has_an_item_there",
+                violation_error_message=_("What is on its channel has an outer item id there."),
+            ),
         ]
-        indexes = [models.Index(fields=["sku", "shop"], name="listing_by_sku")]
+        indexes = [
+            models.Index(fields=["sku", "shop"], name="listing_by_sku"),
+            models.Index(fields=["id"], condition=models.Q(state="submitted"), name="listing_submitted"),
+            models.Index(fields=["id"], condition=models.Q(state="approved"), name="listing_approved"),
+        ]
 
     def __str__(self) -> str:
+        if self.outer_item_id is None:
+            return f"{self.sku_id}@{self.shop_id}"
         return f"{self.outer_item_id}/{self.outer_sku_id}" if self.outer_sku_id else self.outer_item_id

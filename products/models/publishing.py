@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from products.models.offer import Shop
+from products.models.offer import Listing, Shop
 
 
 class OuterItem(models.Model):
@@ -56,3 +56,59 @@ class OuterItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.outer_item_id}/{self.outer_sku_id}" if self.outer_sku_id else self.outer_item_id
+
+
+class ListingRequest(models.Model):
+    """Ask a shop's channel to put one listing on sale or to take it off, and what came of it.
+
+    `batch`: those that were asked for together. Due when `not_before` has passed: at first the moment for which it
+    was planned, later that of the next attempt. An act that waits is not asked for twice.
+    """
+
+    class Act(models.TextChoices):
+        PUBLISH = "publish", _("put on sale")
+        WITHDRAW = "withdraw", _("take off sale")
+
+    class State(models.TextChoices):
+        DUE = "due", _("due")
+        DONE = "done", _("done")
+        REFUSED = "refused", _("refused")
+        CANCELLED = "cancelled", _("cancelled")
+
+    listing = models.ForeignKey(
+        Listing, models.PROTECT, related_name="requests", verbose_name=_("listing"), db_index=False
+    )
+    shop = models.ForeignKey(Shop, models.PROTECT, related_name="+", verbose_name=_("shop"), db_index=False)
+    batch = models.UUIDField(_("batch"))
+    act = models.CharField(_("act"), max_length=10, choices=Act.choices)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, db_default=State.DUE)
+    scheduled_at = models.DateTimeField(_("planned for"))
+    not_before = models.DateTimeField(_("not before"))
+    attempts = models.PositiveSmallIntegerField(_("attempts"), db_default=0)
+    answer = models.TextField(_("answer"), db_default="")
+    reason = models.TextField(_("reason"), db_default="")
+    requested_by = models.CharField(_("asked by"), max_length=80)
+    requested_at = models.DateTimeField(_("asked at"), db_default=Now())
+    answered_at = models.DateTimeField(_("answered at"), null=True)
+
+    class Meta:
+        verbose_name = _("listing request")
+        verbose_name_plural = _("listing requests")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["listing", "act"],
+                condition=models.Q(state="due"),
+                name="an_act_that_waits_is_asked_for_once",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["shop", "not_before"], condition=models.Q(state="due"), name="listing_request_due"
+            ),
+            models.Index(fields=["id"], condition=models.Q(state="refused"), name="listing_request_refused"),
+            models.Index(fields=["listing", "-id"], name="request_by_listing"),
+            models.Index(fields=["batch"], name="request_by_batch"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.act} {self.listing_id}"

@@ -20,6 +20,7 @@ from integrations.contract import (
     DispatchLine,
     FindKnown,
     LineResult,
+    ListingLine,
     Need,
     PriceLine,
     StockLine,
@@ -28,6 +29,7 @@ from integrations.contract import (
     find_none,
 )
 from orders.draft import OrderDraft, RefundDraft
+from products.observe import SeenItem
 
 AWAY = ChannelUnavailable("the gateway answered 502")
 LOST = ChannelUnavailable("no answer", is_unknown_outcome=True)
@@ -61,6 +63,7 @@ class Market:
             stock_batch_max=20,
             partial_ship=True,
             refunds=True,
+            listings=True,
         )
     )
     description: Description = field(default_factory=describe_fake)
@@ -76,6 +79,8 @@ class Market:
     shelf: dict[str, int] = field(default_factory=dict)  # SKU code → the number that the channel shows
     told: list[tuple[str, int]] = field(default_factory=list)
     parcels: list[DispatchLine] = field(default_factory=list)
+    on_sale: dict[str, bool] = field(default_factory=dict)  # SKU code → what the channel was asked to do last
+    items: list[SeenItem] = field(default_factory=list)  # what the channel shows
 
     def __call__(self, **_: Any) -> Market:
         return self
@@ -120,6 +125,27 @@ class Market:
 
     def push_prices(self, *, lines: Sequence[PriceLine]) -> list[LineResult]:
         raise NotImplementedError
+
+    def list_items(self, *, lines: Sequence[ListingLine]) -> list[LineResult]:
+        return self._move("list_items", lines, True)
+
+    def delist_items(self, *, lines: Sequence[ListingLine]) -> list[LineResult]:
+        return self._move("delist_items", lines, False)
+
+    def _move(self, call: str, lines: Sequence[ListingLine], is_listed: bool) -> list[LineResult]:
+        results = []
+        for line in lines:
+            refusal = self.refused.get(line.sku_code)
+            if refusal is None:
+                self.on_sale[line.sku_code] = is_listed
+            results.append(self._result(line.key, refusal))
+        self._call(call, list(lines))  # fails after it took effect
+        return results
+
+    def read_items(self) -> Iterator[list[SeenItem]]:
+        self._call("read_items", None)
+        for start in range(0, len(self.items), self.page_size):
+            yield self.items[start : start + self.page_size]
 
     def push_dispatch(self, *, lines: Sequence[DispatchLine]) -> list[LineResult]:
         results = []

@@ -21,11 +21,13 @@ from integrations.contract import (
     ChannelRejected,
     ChannelUnavailable,
     DispatchLine,
+    ListingLine,
     PriceLine,
     StockLine,
 )
 from omni.kernel.http import HttpClient
 from orders.draft import ChannelState, LineRefund, OrderDraft
+from products.observe import SeenItem
 from tests.integrations.medusa_replay import FIXTURES, Replay, playing
 
 BATCH = "/admin/inventory-items/location-levels/batch"
@@ -849,3 +851,115 @@ def test_a_greeting_of_a_shop_without_that_stock_location_is_refused(
     with pytest.raises(ChannelRejected, match="sloc_1 was not found") as refused:
         play(replay, api_key="sk_1").greet()  # type: ignore[call-arg]
     assert not refused.value.is_auth
+
+
+# --- listings ---
+
+
+def a_listing(key: int, product: str = "prod_1", variant: str = "variant_1", **changes: Any) -> ListingLine:
+    given: dict[str, Any] = {
+        "outer_item_id": product,
+        "outer_sku_id": variant,
+        "sku_code": "A",
+        "quantity": 3,
+    }
+    return ListingLine(**({"key": key} | given | changes))
+
+
+def test_a_product_is_published_once_for_all_of_its_variants(play: Callable[[Replay], MedusaAdapter]) -> None:
+    replay = signed_in()
+    replay.expect(
+        "POST", "/admin/products/prod_1", body={"status": "published"}, answer={"product": {"id": "prod_1"}}
+    )
+    replay.expect(
+        "POST", "/admin/products/prod_2", body={"status": "published"}, answer={"product": {"id": "prod_2"}}
+    )
+    lines = [a_listing(1), a_listing(2, variant="variant_2"), a_listing(3, "prod_2")]
+
+    results = play(replay).list_items(lines=lines)
+
+    assert [(each.key, each.ok) for each in results] == [(1, True), (2, True), (3, True)]
+
+
+def test_a_product_that_is_gone_is_refused_alone(play: Callable[[Replay], MedusaAdapter]) -> None:
+    replay = signed_in()
+    gone = {"type": "not_found", "message": "Product with id: prod_1 was not found"}
+    replay.expect("POST", "/admin/products/prod_1", status=404, answer=gone)
+    replay.expect(
+        "POST", "/admin/products/prod_2", body={"status": "draft"}, answer={"product": {"id": "prod_2"}}
+    )
+
+    results = play(replay).delist_items(lines=[a_listing(1), a_listing(2, "prod_2")])
+
+    assert [(each.key, each.ok, each.is_final) for each in results] == [(1, False, True), (2, True, False)]
+    assert "not found" in results[0].detail
+
+
+def test_a_variant_whose_siblings_stay_gets_nothing_to_sell(play: Callable[[Replay], MedusaAdapter]) -> None:
+    replay = signed_in()
+    variant = {
+        "id": "variant_1",
+        "sku": "A",
+        "manage_inventory": True,
+        "inventory_items": [
+            {
+                "required_quantity": 1,
+                "inventory": {
+                    "id": "iitem_1",
+                    "location_levels": [{"location_id": "sloc_1", "reserved_quantity": 2}],
+                },
+            }
+        ],
+    }
+    level = {"inventory_item_id": "iitem_1", "location_id": "sloc_1", "stocked_quantity": 2}
+    replay.expect("GET", "/admin/product-variants", answer={"variants": [variant]})
+    replay.expect("POST", BATCH, body={"create": [], "update": [level]}, answer={})
+    replay.expect("GET", "/admin/product-variants", answer={"variants": [variant]})
+
+    (result,) = play(replay).delist_items(lines=[a_listing(1, is_whole_item=False)])
+
+    assert result.ok
+
+
+def test_the_shelf_is_read_with_base_price_and_free_units(play: Callable[[Replay], MedusaAdapter]) -> None:
+    replay = signed_in()
+    currencies = [
+        {"currency_code": "usd", "is_default": False},
+        {"currency_code": "cny", "is_default": True},
+    ]
+    replay.expect("GET", "/admin/stores", answer={"stores": [{"supported_currencies": currencies}]})
+    levels = [
+        {"location_id": "sloc_1", "stocked_quantity": 9, "reserved_quantity": 2},
+        {"location_id": "sloc_2", "stocked_quantity": 50, "reserved_quantity": 0},
+    ]
+    prices = [
+        {"currency_code": "usd", "amount": 3},
+        {"currency_code": "cny", "amount": 15, "min_quantity": 10},
+        {"currency_code": "cny", "amount": 19.9},
+    ]
+    variant = {
+        "id": "variant_1",
+        "sku": "A",
+        "ean": "6901234567892",
+        "product_id": "prod_1",
+        "product": {"title": "Bag", "status": "draft"},
+        "manage_inventory": True,
+        "prices": prices,
+        "inventory_items": [{"required_quantity": 1, "inventory": {"location_levels": levels}}],
+    }
+    replay.expect("GET", "/admin/product-variants", answer={"variants": [variant]})
+
+    (page,) = list(play(replay).read_items())
+
+    assert page == [
+        SeenItem(
+            outer_item_id="prod_1",
+            outer_sku_id="variant_1",
+            title="Bag",
+            outer_code="A",
+            barcode="6901234567892",
+            price=Decimal("19.9"),
+            quantity=7,
+            is_listed=False,
+        )
+    ]

@@ -52,7 +52,7 @@ def test_a_new_connection_gets_the_streams_of_its_kind(market: Market) -> None:
     for connection_id, stream in Cursor.objects.values_list("connection_id", "stream"):
         streams.setdefault(connection_id, set()).add(stream)
     assert streams == {
-        channel.pk: {"orders", "refunds", "compare", "stock", "dispatch"},
+        channel.pk: {"orders", "refunds", "compare", "stock", "dispatch", "listings", "items"},
         warehouse.pk: {"release", "cancel", "settle"},
     }
     assert asleep.pk not in streams
@@ -65,7 +65,7 @@ def test_each_due_stream_goes_to_one_worker(market: Market, sent: list[Any]) -> 
     tasks.pull_due_streams()
     tasks.pull_due_streams()
 
-    assert sorted(values["stream"] for _name, values in sent) == ["compare", "orders", "refunds"]
+    assert sorted(values["stream"] for _name, values in sent) == ["compare", "items", "orders", "refunds"]
     assert {values["connection_id"] for _name, values in sent} == {channel.pk}
 
 

@@ -55,6 +55,7 @@ from products.models import (
     Image,
     ImageUse,
     Listing,
+    ListingRequest,
     OuterItem,
     Price,
     PublishedPrice,
@@ -102,6 +103,20 @@ def make_world(name: str) -> World:
         created_by="user:1",
     )
     ImageUse.objects.create(image=image, sku=sku, position=0)
+    for state in ("draft", "submitted", "approved"):
+        other = Sku.objects.create(code=f"SKU-{name}-{state}", spu=spu, name=f"Serum {name} {state}")
+        Listing.objects.create(shop=shop, sku=other, state=state, state_at=now, state_by="system")
+    ListingRequest.objects.create(
+        listing=listing,
+        shop=shop,
+        batch=uuid.uuid4(),
+        act="publish",
+        state="refused",
+        answer="no such item",
+        scheduled_at=now,
+        not_before=now,
+        requested_by="system",
+    )
     OuterItem.objects.create(shop=shop, outer_item_id=f"seen-{name}", outer_code=sku.code, source="channel")
     order = _make_orders(name, shop, sku, location)
     line = order.lines.get()

@@ -72,7 +72,7 @@ def recorded_acts() -> Iterator[tuple[Path, str]]:
         if inside[0] in ("tests", "node_modules") or inside[0].startswith("."):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "record_act":
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("record_act", "record_acts"):
                 for keyword in node.keywords:
                     if keyword.arg == "action":
                         assert isinstance(keyword.value, ast.Constant), f"{path}: an action is a literal"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -19,12 +21,14 @@ from integrations.contract import (
     DispatchLine,
     FindKnown,
     LineResult,
+    ListingLine,
     PriceLine,
     StockLine,
     find_none,
 )
 from omni.kernel.http import HttpClient
 from orders.draft import OrderDraft, RefundDraft
+from products.observe import SeenItem
 
 # An order of a hundred lines is told in some 300 kB, and an answer may have 10 MB.
 PAGE = 25
@@ -40,6 +44,14 @@ STOCK_FIELDS = (
 PRICE_FIELDS = (
     "id,sku,product_id,prices.id,prices.amount,prices.currency_code,prices.min_quantity,prices.max_quantity,"
     "prices.rules,prices.price_rules.*"
+)
+ITEM_PAGE = 100
+ITEM_FIELDS = (
+    "id,sku,barcode,ean,upc,title,product_id,product.title,product.status,manage_inventory,"
+    "prices.amount,prices.currency_code,prices.min_quantity,prices.max_quantity,prices.rules,prices.price_rules.*,"
+    "inventory_items.required_quantity,inventory_items.inventory.location_levels.location_id,"
+    "inventory_items.inventory.location_levels.stocked_quantity,"
+    "inventory_items.inventory.location_levels.reserved_quantity"
 )
 PARCEL_FIELDS = "id,status,*items,*items.detail,*fulfillments,*fulfillments.items,*fulfillments.labels"
 TRACKING_KEY = "omni_tracking_no"
@@ -69,6 +81,7 @@ class MedusaAdapter:
         # Each parcel is a fulfilment of its own, with its own units of a line.
         one_parcel_per_line=False,
         prices=True,
+        listings=True,
         # `updated_at` stands still when the money comes in.
         reopens_open_orders=True,
     )
@@ -268,6 +281,79 @@ class MedusaAdapter:
             results |= _write_all_or_nothing(some, write=write, key=lambda row: row[0])
         return [results[line.key] for line in lines]
 
+    def list_items(self, *, lines: Sequence[ListingLine]) -> list[LineResult]:
+        """Publish whole products: Medusa shows all variants of a product or none."""
+        return self._set_status(lines, "published")
+
+    def delist_items(self, *, lines: Sequence[ListingLine]) -> list[LineResult]:
+        """Whole products become drafts again; a variant whose siblings stay on sale gets nothing to sell."""
+        results = {
+            result.key: result
+            for result in self._set_status([line for line in lines if line.is_whole_item], "draft")
+        }
+        emptied = [
+            StockLine(line.key, line.outer_item_id, line.outer_sku_id, line.sku_code, 0)
+            for line in lines
+            if not line.is_whole_item
+        ]
+        if emptied:
+            results |= {result.key: result for result in self.push_stock(lines=emptied)}
+        return [results[line.key] for line in lines]
+
+    def _set_status(self, lines: Sequence[ListingLine], status: str) -> list[LineResult]:
+        answers: dict[str, LineResult] = {}
+        silence: ChannelUnavailable | None = None
+        for product_id in dict.fromkeys(line.outer_item_id for line in lines):
+            if silence:
+                answers[product_id] = _later(0, ChannelUnavailable(silence.detail))
+                continue
+            try:
+                self._session.write(
+                    f"/admin/products/{quote(product_id, safe='')}",
+                    body={"status": status},
+                    fields="id,status",
+                )
+                answers[product_id] = LineResult(0, ok=True)
+            except ChannelRejected as refused:
+                if refused.is_auth:
+                    raise
+                answers[product_id] = _refusal(0, refused.code, refused.detail)
+            except ChannelUnavailable as problem:
+                answers[product_id] = _later(0, problem)
+                if isinstance(problem, ServerSilent) or problem.is_throttled:
+                    silence = problem
+        return [replace(answers[line.outer_item_id], key=line.key) for line in lines]
+
+    def read_items(self) -> Iterator[list[SeenItem]]:
+        """Every variant with its product, in the order of their ids, which never change."""
+        offset, currency = 0, self._default_currency()
+        while True:
+            page = self._list(
+                "/admin/product-variants",
+                key="variants",
+                fields=ITEM_FIELDS,
+                order="id",
+                limit=str(ITEM_PAGE),
+                offset=str(offset),
+            )
+            if page:
+                yield [_seen(row, currency=currency, location_id=self._location_id) for row in page]
+            if len(page) < ITEM_PAGE:
+                return
+            offset += ITEM_PAGE
+
+    def _default_currency(self) -> str:
+        stores = self._list(
+            "/admin/stores",
+            key="stores",
+            fields="id,supported_currencies.currency_code,supported_currencies.is_default",
+        )
+        for store in stores:
+            for row in store.get("supported_currencies") or ():
+                if row.get("is_default"):
+                    return str(row["currency_code"]).upper()
+        return ""
+
     def push_dispatch(self, *, lines: Sequence[DispatchLine]) -> list[LineResult]:
         """One parcel = one fulfilment with one label. What the shop already knows is not told again.
 
@@ -378,6 +464,42 @@ def _counted_item(variant: Json | None, *, location_id: str) -> tuple[str, int |
         if level["location_id"] == location_id:
             return str(inventory["id"]), int(level["reserved_quantity"])
     return str(inventory["id"]), None
+
+
+def _seen(variant: Json, *, currency: str, location_id: str) -> SeenItem:
+    """A variant as the shop shows it: its base price in the shop's own currency, its free units where we fill it."""
+    product = variant.get("product") or {}
+    amounts = [
+        price["amount"]
+        for price in variant.get("prices") or ()
+        if str(price.get("currency_code") or "").upper() == currency
+        and not (
+            price.get("min_quantity")
+            or price.get("max_quantity")
+            or price.get("rules")
+            or price.get("price_rules")
+        )
+    ]
+    levels = [
+        level
+        for item in variant.get("inventory_items") or ()
+        if item.get("required_quantity") == 1
+        for level in (item.get("inventory") or {}).get("location_levels") or ()
+        if not location_id or level.get("location_id") == location_id
+    ]
+    is_counted = bool(variant.get("manage_inventory"))
+    return SeenItem(
+        outer_item_id=str(variant.get("product_id") or ""),
+        outer_sku_id=str(variant["id"]),
+        title=str(product.get("title") or ""),
+        outer_code=str(variant.get("sku") or ""),
+        barcode=str(variant.get("barcode") or variant.get("ean") or variant.get("upc") or ""),
+        price=Decimal(str(amounts[0])) if amounts else None,
+        quantity=sum(int(row["stocked_quantity"]) - int(row["reserved_quantity"]) for row in levels)
+        if is_counted
+        else None,
+        is_listed=product.get("status") == "published" if product.get("status") else None,
+    )
 
 
 def _wanted(line: DispatchLine, *, order: Json) -> Counter[str]:

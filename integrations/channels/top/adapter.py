@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -22,6 +23,7 @@ from integrations.contract import (
     DispatchLine,
     FindKnown,
     LineResult,
+    ListingLine,
     PriceLine,
     StockLine,
     find_none,
@@ -29,6 +31,7 @@ from integrations.contract import (
 from omni.kernel.http import HttpClient
 from omni.kernel.money import round_money
 from orders.draft import OrderDraft, RefundDraft
+from products.observe import SeenItem
 
 PULL_SLICE = timedelta(minutes=30)  # TOP takes up to a day and advises 30 minutes
 CREATED_SLICE = timedelta(days=1)
@@ -44,6 +47,10 @@ DETAIL_FIELDS = (
     "buyer_open_uid,trade_from,promotion_details,orders,oaid,receiver_name,receiver_country,receiver_state,"
     "receiver_city,receiver_district,receiver_town,receiver_address,receiver_zip,receiver_mobile,receiver_phone"
 )
+ITEM_FIELDS = "num_iid,title,price,num,outer_id,approve_status"
+SKU_FIELDS = "sku_id,num_iid,price,quantity,outer_id,barcode"
+ITEM_PAGE_SIZE = 200
+ITEMS_AT_ONCE = 40
 SHIPPED_FIELDS = "tid,status,orders"
 REFUND_FIELDS = (
     "refund_id,tid,oid,status,refund_fee,total_fee,payment,good_status,has_good_return,refund_phase,refund_version,"
@@ -74,6 +81,7 @@ class TopAdapter:
         one_parcel_per_line=True,
         refunds=True,
         prices=True,
+        listings=True,
         receiver="masked",
     )
 
@@ -312,6 +320,123 @@ class TopAdapter:
             },
         )
 
+    # --- items on sale and off ---
+
+    def list_items(self, *, lines: Sequence[ListingLine]) -> list[LineResult]:
+        """Item by item (`taobao.item.update.listing`): its SKUs go on sale together.
+
+        TOP wants to hear a number of units; for an item with SKUs it takes theirs instead, and refuses when it is 0.
+        """
+        return self._move_items(lines, self._list_item, "onsale")
+
+    def delist_items(self, *, lines: Sequence[ListingLine]) -> list[LineResult]:
+        """Whole items by `taobao.item.update.delisting`. TOP cannot take one SKU off: it gets nothing to sell."""
+        whole = [line for line in lines if line.is_whole_item]
+        parts = [line for line in lines if not line.is_whole_item]
+        results = {result.key: result for result in self._move_items(whole, self._delist_item, "instock")}
+        emptied = [
+            StockLine(line.key, line.outer_item_id, line.outer_sku_id, line.sku_code, 0) for line in parts
+        ]
+        results |= {result.key: result for result in self.push_stock(lines=emptied)}
+        return [results[line.key] for line in lines]
+
+    def _move_items(
+        self, lines: Sequence[ListingLine], move: Callable[[Sequence[ListingLine]], None], status: str
+    ) -> list[LineResult]:
+        by_item: dict[str, list[ListingLine]] = {}
+        for line in lines:
+            by_item.setdefault(line.outer_item_id, []).append(line)
+        results: dict[int, LineResult] = {}
+        failures = 0
+        for outer_item_id, group in by_item.items():
+            if failures >= UNAVAILABLE_IN_A_ROW_MAX:
+                break
+            answer = self._move_item(outer_item_id, group, move, status)
+            failures = failures + 1 if _is_later(answer) else 0
+            results |= {line.key: replace(answer, key=line.key) for line in group}
+            if answer.code == "throttled":
+                break
+        return [results.get(line.key) or _postpone(line, results) for line in lines]
+
+    def _move_item(
+        self,
+        outer_item_id: str,
+        lines: Sequence[ListingLine],
+        move: Callable[[Sequence[ListingLine]], None],
+        status: str,
+    ) -> LineResult:
+        key = lines[0].key
+        try:
+            move(lines)
+        except ChannelUnavailable as later:
+            return _later(key, later)
+        except ChannelRejected as refused:
+            if refused.is_auth:
+                raise
+            # An item that is where it should be is refused like any other: ask how it stands.
+            try:
+                if self._item_status(outer_item_id) == status:
+                    return LineResult(key, ok=True, code="read_back")
+            except (ChannelUnavailable, ChannelRejected):
+                pass
+            return _never(key, refused)
+        return LineResult(key, ok=True)
+
+    def _list_item(self, lines: Sequence[ListingLine]) -> None:
+        units = sum(max(line.quantity, 0) for line in lines)
+        self._gateway.write(
+            method="taobao.item.update.listing",
+            parameters={"num_iid": lines[0].outer_item_id, "num": str(max(units, 1))},
+        )
+
+    def _delist_item(self, lines: Sequence[ListingLine]) -> None:
+        self._gateway.write(
+            method="taobao.item.update.delisting", parameters={"num_iid": lines[0].outer_item_id}
+        )
+
+    def _item_status(self, outer_item_id: str) -> str:
+        answer = self._gateway.read(
+            method="taobao.item.seller.get",
+            parameters={"fields": "num_iid,approve_status", "num_iid": outer_item_id},
+        )
+        item = answer.get("item")
+        return str(item.get("approve_status")) if isinstance(item, dict) else ""
+
+    def read_items(self) -> Iterator[list[SeenItem]]:
+        """What is on sale, then what is in stock but off sale; each page with the SKUs of its items.
+
+        An item that goes from one list to the other meanwhile is told twice; the later word counts.
+        """
+        for method in ("taobao.items.inventory.get", "taobao.items.onsale.get"):
+            page_no = 1
+            while True:
+                page = _read_page(
+                    self._gateway.read(
+                        method=method,
+                        parameters={
+                            "fields": ITEM_FIELDS,
+                            "page_no": str(page_no),
+                            "page_size": str(ITEM_PAGE_SIZE),
+                        },
+                    ),
+                    "item",
+                )
+                for start in range(0, len(page.rows), ITEMS_AT_ONCE):
+                    yield self._with_skus(page.rows[start : start + ITEMS_AT_ONCE])
+                if page_no * ITEM_PAGE_SIZE >= (page.total or 0):
+                    break
+                page_no += 1
+
+    def _with_skus(self, items: Sequence[dict[str, Any]]) -> list[SeenItem]:
+        answer = self._gateway.read(
+            method="taobao.item.skus.get",
+            parameters={"fields": SKU_FIELDS, "num_iids": ",".join(str(item["num_iid"]) for item in items)},
+        )
+        skus: dict[str, list[dict[str, Any]]] = {}
+        for row in _rows(answer.get("skus"), "sku"):
+            skus.setdefault(str(row.get("num_iid")), []).append(row)
+        return [_seen(item, row) for item in items for row in skus.get(str(item["num_iid"])) or [{}]]
+
     # --- parcels out ---
 
     def push_dispatch(self, *, lines: Sequence[DispatchLine]) -> list[LineResult]:
@@ -427,6 +552,21 @@ def _is_unknown_trade(refused: ChannelRejected) -> bool:
     return "trade-not-exist" in refused.code or "trade-not-found" in refused.code
 
 
+def _seen(item: Mapping[str, Any], sku: Mapping[str, Any]) -> SeenItem:
+    """One SKU of an item; an item without SKUs speaks for itself."""
+    price, quantity = sku.get("price") or item.get("price"), sku.get("quantity", item.get("num"))
+    return SeenItem(
+        outer_item_id=str(item["num_iid"]),
+        outer_sku_id=str(sku.get("sku_id") or ""),
+        title=str(item.get("title") or ""),
+        outer_code=str((sku if sku else item).get("outer_id") or ""),
+        barcode=str(sku.get("barcode") or ""),
+        price=None if price is None else Decimal(str(price)),
+        quantity=None if quantity is None else int(quantity),
+        is_listed=item.get("approve_status") == "onsale",
+    )
+
+
 # --- lines of a push ---
 
 
@@ -491,7 +631,7 @@ def _is_later(result: LineResult) -> bool:
     return not result.ok and not result.is_final
 
 
-def _postpone(line: StockLine | PriceLine, results: Mapping[int, LineResult]) -> LineResult:
+def _postpone(line: StockLine | PriceLine | ListingLine, results: Mapping[int, LineResult]) -> LineResult:
     waits = [result.retry_seconds for result in results.values() if result.retry_seconds]
     return LineResult(
         line.key, ok=False, code="postponed", retry_seconds=max(waits, default=None),

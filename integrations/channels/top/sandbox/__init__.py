@@ -32,6 +32,7 @@ wrong one 400.
     POST /_control/withdraw        {"tid", "oid"?} the buyer withdraws
     POST /_control/refuse          {"tid", "oid"?} the seller refuses
     POST /_control/stock           {"sku_id" | "outer_sku_id", "quantity"} what the platform shows
+    POST /_control/item            {"num_iid", "title"?, "price"?, "is_on_sale"?} edited in the back office
     POST /_control/expire          {"seconds"?} the session is invalid that long, or until renewed
     POST /_control/renew           {"session"?} valid again, under a new session if one is given
     POST /_control/pace            {"rate"} random orders a second

@@ -33,6 +33,8 @@ class Listing:
     quantity: int  # what the platform shows and sells; never below zero
     properties: str
     sku_name: str = ""
+    is_on_sale: bool = True  # of the item: all of its SKUs say the same
+    barcode: str = ""
     sold: int = 0
     updates: int = 0
     modified: int = 0
@@ -58,6 +60,8 @@ def _read_entry(entry: Mapping[str, Any]) -> Listing:
         quantity=max(0, int(entry["quantity"])),
         properties=str(entry.get("properties") or properties_of(sku_id)),
         sku_name=str(entry.get("sku_properties_name", "")),
+        barcode=str(entry.get("barcode", "")),
+        is_on_sale=bool(entry.get("is_on_sale", True)),
     )
 
 

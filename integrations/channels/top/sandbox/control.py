@@ -38,6 +38,7 @@ class Control:
             "withdraw": self._on_line(refunds.withdraw),
             "refuse": self._on_line(refunds.refuse),
             "stock": self._set_stock,
+            "item": self._edit_item,
             "faults": self._set_faults,
             "expire": self._expire,
             "renew": self._renew,
@@ -112,6 +113,13 @@ class Control:
             listing = self._find_sku(body)
             shelf.set_quantity(self._market, listing, max(0, int(body["quantity"])))
             return {"sku_id": str(listing.sku_id), "quantity": listing.quantity}
+
+    def _edit_item(self, body: Body) -> Told:
+        price = round(float(body["price"]) * 100) if "price" in body else None
+        is_on_sale = bool(body["is_on_sale"]) if "is_on_sale" in body else None
+        num_iid = int(body["num_iid"])
+        shelf.edit(self._market, num_iid=num_iid, title=body.get("title"), price=price, is_on_sale=is_on_sale)
+        return {"num_iid": str(num_iid)}
 
     def _tell_faults(self) -> Told:
         dice = self._market.dice

@@ -35,7 +35,7 @@ def place_random_order(market: Market, *, is_plain: bool = False) -> Trade | Non
     with market.writing():
         number = market.count_order()
         rng = market.rng_for("order", number)
-        basket = fill_basket(rng, market.shelf)
+        basket = fill_basket(rng, [listing for listing in market.shelf if listing.is_on_sale])
         if not basket:
             market.count_turned_away()
             return None
@@ -65,6 +65,8 @@ def _check_shown(wanted: Basket | Sequence[tuple[Listing, int]]) -> None:
     asked: dict[int, int] = {}
     for listing, num in wanted:
         asked[listing.sku_id] = asked.get(listing.sku_id, 0) + num
+        if not listing.is_on_sale:
+            raise Refused("isv.item-not-onsale", f"item {listing.num_iid} is off sale")
         if num < 1 or asked[listing.sku_id] > listing.quantity:
             raise Refused("isv.quantity-not-enough", f"SKU {listing.sku_id} shows {listing.quantity}")
 

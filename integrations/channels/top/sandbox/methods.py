@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from . import parcels, shelf, traps
+from .catalogue import Listing
 from .market import Market, Refused, Timeline
-from .showing import pick, pick_trade, show_refund, show_sku, show_trade
+from .showing import pick, pick_trade, show_item, show_refund, show_sku, show_trade
 from .trades import Refund, Trade
 from .wire import invalid_argument, missing_argument, read_cents, read_time, show_time
 
@@ -19,9 +20,9 @@ Parameters = Mapping[str, str]
 Answer = dict[str, Any]
 
 _DAY = 86_400
-_PAGE_SIZE, _PAGE_SIZE_MAX = 40, 100
+_PAGE_SIZE, _PAGE_SIZE_MAX, _ITEM_PAGE_SIZE_MAX = 40, 100, 200
 
-T = TypeVar("T", Trade, Refund)
+T = TypeVar("T", Trade, Refund, list[Listing])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,28 @@ def show_skus(market: Market, given: Parameters) -> Answer:
     return _wrap(market, "skus", "sku", shown)
 
 
+def list_items_on_sale(market: Market, given: Parameters) -> Answer:
+    return _list_items(market, given, is_on_sale=True)
+
+
+def list_items_in_stock(market: Market, given: Parameters) -> Answer:
+    return _list_items(market, given, is_on_sale=False)
+
+
+def _list_items(market: Market, given: Parameters, *, is_on_sale: bool) -> Answer:
+    fields, page = _read_fields(given), _read_page(given, size_max=_ITEM_PAGE_SIZE_MAX)
+    with market.reading():
+        found = shelf.items(market, is_on_sale=is_on_sale)
+        shown = [pick(show_item(listings), fields) for listings in page.cut(found)]
+    return page.describe(len(found)) | _wrap(market, "items", "item", shown)
+
+
+def show_one_item(market: Market, given: Parameters) -> Answer:
+    fields, num_iid = _read_fields(given), _read_number(given, "num_iid")
+    with market.reading():
+        return {"item": pick(show_item(shelf.listings_of(market, num_iid)), fields)}
+
+
 def show_time_of_day(market: Market, given: Parameters) -> Answer:
     return {"time": show_time(market.clock())}
 
@@ -217,6 +240,18 @@ def update_price(market: Market, given: Parameters) -> Answer:
     return {"sku": {"num_iid": num_iid, "sku_id": listing.sku_id, "modified": show_time(listing.modified)}}
 
 
+def put_on_sale(market: Market, given: Parameters) -> Answer:
+    num_iid = _read_number(given, "num_iid")
+    shelf.put_on_sale(market, num_iid=num_iid, num=_read_number(given, "num"))
+    return {"item": {"num_iid": num_iid, "modified": show_time(market.clock())}}
+
+
+def take_off_sale(market: Market, given: Parameters) -> Answer:
+    num_iid = _read_number(given, "num_iid")
+    shelf.take_off_sale(market, num_iid=num_iid)
+    return {"item": {"num_iid": num_iid, "modified": show_time(market.clock())}}
+
+
 # parameters
 
 
@@ -267,13 +302,13 @@ def _read_window(given: Parameters, start_name: str, end_name: str) -> tuple[int
     return start, end
 
 
-def _read_page(given: Parameters) -> Page:
+def _read_page(given: Parameters, *, size_max: int = _PAGE_SIZE_MAX) -> Page:
     number = _to_number("page_no", given.get("page_no") or "1")
     size = _to_number("page_size", given.get("page_size") or str(_PAGE_SIZE))
     if number < 1:
         raise invalid_argument("page_no", "counts from 1")
-    if not 1 <= size <= _PAGE_SIZE_MAX:
-        raise invalid_argument("page_size", f"1 to {_PAGE_SIZE_MAX}")
+    if not 1 <= size <= size_max:
+        raise invalid_argument("page_size", f"1 to {size_max}")
     return Page(number, size, given.get("use_has_next", "").lower() == "true")
 
 
@@ -284,6 +319,11 @@ METHODS: Mapping[str, Method] = {
     "taobao.refunds.receive.get": Method(list_changed_refunds),
     "taobao.refund.get": Method(show_one_refund),
     "taobao.item.skus.get": Method(show_skus),
+    "taobao.items.onsale.get": Method(list_items_on_sale),
+    "taobao.items.inventory.get": Method(list_items_in_stock),
+    "taobao.item.seller.get": Method(show_one_item),
+    "taobao.item.update.listing": Method(put_on_sale, is_write=True),
+    "taobao.item.update.delisting": Method(take_off_sale, is_write=True),
     "taobao.logistics.offline.send": Method(send_offline, is_write=True),
     "taobao.skus.quantity.update": Method(update_quantities, is_write=True),
     "taobao.item.sku.price.update": Method(update_price, is_write=True),

@@ -1,7 +1,9 @@
 """The platform's own numbers: how many units each SKU shows, and its price.
 
 Source: TOP documentation, skus.quantity.update (at most 20 SKUs of one item; type 1 absolute, 2 difference,
-never below zero) and item.sku.price.update (the item's price stays inside the range of its SKUs' prices).
+never below zero), item.sku.price.update (the item's price stays inside the range of its SKUs' prices),
+item.update.listing (an item without stock does not go on sale) and item.update.delisting. That an item which is
+where it should be is refused is this sandbox's own severity: the documents do not say.
 """
 
 from __future__ import annotations
@@ -98,3 +100,49 @@ def _sku_by_properties(market: Market, num_iid: int, properties: str, outer_id: 
         if listing.properties == properties and outer_id in ("", listing.outer_sku_id):
             return listing
     raise Refused("isv.sku-not-exist", f"item {num_iid} has no SKU with properties {properties}")
+
+
+def items(market: Market, *, is_on_sale: bool) -> list[list[Listing]]:
+    """The items on sale, or those off sale, each as its SKUs, in the order of their ids."""
+    found: dict[int, list[Listing]] = {}
+    for listing in market.shelf:
+        if listing.is_on_sale == is_on_sale:
+            found.setdefault(listing.num_iid, []).append(listing)
+    return [found[num_iid] for num_iid in sorted(found)]
+
+
+def put_on_sale(market: Market, *, num_iid: int, num: int) -> None:
+    with market.writing():
+        listings = listings_of(market, num_iid)
+        if num < 1 or not sum(each.quantity for each in listings):
+            raise Refused("isv.item-num-is-zero", f"item {num_iid} has nothing to sell")
+        if listings[0].is_on_sale:
+            raise Refused("isv.item-is-onsale", f"item {num_iid} is on sale already")
+        _set_on_sale(market, listings, True)
+
+
+def take_off_sale(market: Market, *, num_iid: int) -> None:
+    with market.writing():
+        listings = listings_of(market, num_iid)
+        if not listings[0].is_on_sale:
+            raise Refused("isv.item-is-instock", f"item {num_iid} is off sale already")
+        _set_on_sale(market, listings, False)
+
+
+def edit(
+    market: Market, *, num_iid: int, title: str | None, price: int | None, is_on_sale: bool | None
+) -> None:
+    """What a seller does in the back office, past every interface."""
+    with market.writing():
+        listings = listings_of(market, num_iid)
+        for listing in listings:
+            listing.title = listing.title if title is None else title
+            listing.price = listing.price if price is None else price
+        _set_on_sale(market, listings, listings[0].is_on_sale if is_on_sale is None else is_on_sale)
+
+
+def _set_on_sale(market: Market, listings: Sequence[Listing], is_on_sale: bool) -> None:
+    for listing in listings:
+        listing.is_on_sale = is_on_sale
+        listing.modified = int(market.clock())
+        market.mark("listing", listing.sku_id, listing)

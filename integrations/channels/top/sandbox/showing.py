@@ -7,7 +7,7 @@ refunds.receive.get, item.skus.get.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .catalogue import Listing
@@ -170,8 +170,23 @@ def show_sku(listing: Listing) -> dict[str, Any]:
         "quantity": listing.quantity,
         "price": show_yuan(listing.price),
         "outer_id": listing.outer_sku_id,
+        "barcode": listing.barcode,
         "modified": show_time(listing.modified),
         "status": "normal",
+    }
+
+
+def show_item(listings: Sequence[Listing]) -> dict[str, Any]:
+    """An item with the sum of what its SKUs show, at the lowest of their prices."""
+    first = listings[0]
+    return {
+        "num_iid": first.num_iid,
+        "title": first.title,
+        "outer_id": first.outer_iid,
+        "price": show_yuan(min(listing.price for listing in listings)),
+        "num": sum(listing.quantity for listing in listings),
+        "approve_status": "onsale" if first.is_on_sale else "instock",
+        "modified": show_time(max(listing.modified for listing in listings)),
     }
 
 

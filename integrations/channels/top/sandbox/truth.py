@@ -26,6 +26,7 @@ def tell_truth(market: Market, *, is_brief: bool = False) -> dict[str, Any]:
                     "sold": listing.sold,
                     "updates": listing.updates,
                     "price": show_yuan(listing.price),
+                    "is_on_sale": listing.is_on_sale,
                 }
                 for listing in market.shelf
             ]
