@@ -56,7 +56,7 @@ def test_a_new_connection_gets_the_streams_of_its_kind(market: Market) -> None:
         warehouse.pk: {"release", "cancel", "settle"},
     }
     assert asleep.pk not in streams
-    assert (opened, again) == (8, 0)
+    assert (opened, again) == (10, 0)
 
 
 def test_each_due_stream_goes_to_one_worker(market: Market, sent: list[Any]) -> None:
