@@ -160,7 +160,11 @@ class Shelf:
 
     def line(self, key: int, position: int = 0, **values: Any) -> ListingLine:
         sku = self.first[position]
-        given = {"outer_item_id": str(sku.num_iid), "outer_sku_id": str(sku.sku_id), "quantity": 5}
+        given: dict[str, Any] = {
+            "outer_item_id": str(sku.num_iid),
+            "outer_sku_id": str(sku.sku_id),
+            "quantity": 5,
+        }
         return ListingLine(**({"key": key, "sku_code": sku.outer_sku_id} | given | values))
 
     def close(self) -> None:
