@@ -87,7 +87,8 @@ class SpuForm(OperatedForm):
         }
         code = answers.get("code") or self.instance.code
         defined = define_one(ProductDraft(code, values), at=at, by=by)
-        assert defined.spu_id is not None  # define_one raises where nothing came of it
+        if defined.spu_id is None:  # define_one raises where nothing came of it
+            raise ValueError(f"nothing came of {code}")
         return Spu.objects.get(pk=defined.spu_id)
 
 
