@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('products', '0013_listings_have_a_way'),
+        ('products', '0014_listings_have_a_way'),
     ]
 
     operations = [

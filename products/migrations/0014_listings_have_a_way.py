@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('products', '0012_products_are_found_by_name'),
+        ('products', '0013_a_trade_number_names_one_sku'),
     ]
 
     operations = [
