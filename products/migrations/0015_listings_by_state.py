@@ -27,9 +27,9 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             database_operations=[
                 migrations.RunSQL(
-                    'CREATE UNIQUE INDEX CONCURRENTLY "a_sku_is_drafted_once_per_shop"'
-                    ' ON "products_listing" ("shop_id", "sku_id") WHERE "outer_item_id" IS NULL',
-                    'DROP INDEX CONCURRENTLY "a_sku_is_drafted_once_per_shop"',
+                    'CREATE UNIQUE INDEX CONCURRENTLY a_sku_is_drafted_once_per_shop'
+                    ' ON products_listing (shop_id, sku_id) WHERE outer_item_id IS NULL',
+                    'DROP INDEX CONCURRENTLY a_sku_is_drafted_once_per_shop',
                 )
             ],
             state_operations=[

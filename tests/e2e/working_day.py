@@ -94,7 +94,7 @@ def _line(ident: str, listing: Listing, chance: random.Random) -> LineDraft:
         unit_price=price,
         amount=price * quantity,
         title=listing.sku.name,
-        outer_item_id=listing.outer_item_id if chance.random() > 0.03 else "new-item",
+        outer_item_id=(listing.outer_item_id or "") if chance.random() > 0.03 else "new-item",
         outer_sku_id=listing.outer_sku_id,
     )
 

@@ -161,11 +161,13 @@ class Shelf:
     def line(self, key: int, position: int = 0, **values: Any) -> ListingLine:
         sku = self.first[position]
         given: dict[str, Any] = {
+            "key": key,
+            "sku_code": sku.outer_sku_id,
             "outer_item_id": str(sku.num_iid),
             "outer_sku_id": str(sku.sku_id),
             "quantity": 5,
         }
-        return ListingLine(**({"key": key, "sku_code": sku.outer_sku_id} | given | values))
+        return ListingLine(**(given | values))
 
     def close(self) -> None:
         self.http.close()
