@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from omni.kernel.admin_base import column
 from omni.kernel.display import Money
@@ -131,7 +132,7 @@ class SkuForm(OperatedForm):
     barcodes = forms.CharField(
         required=False,
         label=_("barcodes"),
-        widget=forms.Textarea(attrs={"rows": 3}),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text=_("One a line."),
     )
 

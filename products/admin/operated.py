@@ -10,6 +10,7 @@ from django import forms
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import show_faults
@@ -73,7 +74,7 @@ class OperatedAdmin(ScopedAdmin):
 class PairsOfOptions(forms.CharField):
     """`code = name`, one option a line, as the list that a template keeps."""
 
-    widget = forms.Textarea(attrs={"rows": 6})
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 6})
 
     def prepare_value(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -105,7 +106,7 @@ class Tags(forms.CharField):
 class AttributeValues(forms.CharField):
     """`code = value`, one a line; what a value is, its template says."""
 
-    widget = forms.Textarea(attrs={"rows": 4})
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 4})
     YES_NO: ClassVar[dict[str, bool]] = {
         "true": True,
         "false": False,

@@ -12,6 +12,7 @@ from django import forms
 from django.db.models import QuerySet
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from products.models import Price, Shop, Sku
 from products.prices.ask import PriceDraft
@@ -30,7 +31,7 @@ METHOD_WORDS = (
 class SkuLinesField(forms.CharField):
     """A SKU code on each line, or a code and an amount: `[(code, amount or None), …]`."""
 
-    widget = forms.Textarea(attrs={"rows": 8, "spellcheck": "false"})
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 8, "spellcheck": "false"})
 
     def clean(self, value: Any) -> Any:
         found: dict[str, Decimal | None] = {}
