@@ -76,6 +76,7 @@ class Capabilities:
     refunds: bool = False
     prices: bool = False
     listings: bool = False  # it lists and delists items, and shows its shelf
+    titles: bool = False  # it lets us say what its items are called
     reopens_open_orders: bool = (
         False  # the change feed misses changes: open orders are read again, see orders.rereads
     )
@@ -152,6 +153,15 @@ class ListingLine:
     sku_code: str
     quantity: int
     is_whole_item: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TitleLine:
+    """What an item is called. Of one item there comes one line."""
+
+    key: int
+    outer_item_id: str
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +270,15 @@ class ChannelAdapter(Protocol):
         """
         ...
 
+    def update_items(self, *, lines: Sequence[TitleLine]) -> list[LineResult]:
+        """Call items otherwise; one that is called so already is `ok`. One result per line, in the order given."""
+        ...
+
     def read_items(self) -> Iterator[list[SeenItem]]:
-        """Everything that the shop has, on sale or not, in pages. Raises ChannelUnavailable or ChannelRejected."""
+        """Everything that the shop has, on sale or not, in pages. Raises ChannelUnavailable or ChannelRejected.
+
+        What a page tells was read after the page was asked for: nothing of it is older.
+        """
         ...
 
     def push_dispatch(self, *, lines: Sequence[DispatchLine]) -> list[LineResult]:

@@ -18,6 +18,7 @@ from integrations.contract import (
     ListingLine,
     PriceLine,
     StockLine,
+    TitleLine,
 )
 from integrations.lease import Lease
 from integrations.models import Connection, Cursor
@@ -40,6 +41,8 @@ from orders.dispatch import DueNotice, NoticeAnswer, claim_due_notices, record_n
 from products.models import ListingRequest
 from products.prices.publish import DuePrice, PriceAnswer, claim_due_prices, record_price_answers
 from products.request import DueRequest, RequestAnswer, claim_due_requests, record_request_answers
+
+Act = ListingRequest.Act
 
 STOCK = "stock"
 DISPATCH = "dispatch"
@@ -131,7 +134,7 @@ def push_prices(*, connection_id: int, at: datetime) -> Run | None:
 
 
 def push_listings(*, connection_id: int, at: datetime) -> Run | None:
-    """Have a shop's channel do every due request: put on sale, take off sale. Each line has its own answer.
+    """Have a shop's channel do every due request: take off sale, call otherwise, put on sale. Each line has its answer.
 
     Asking twice is harmless, so what was not answered is simply asked again.
     """
@@ -143,11 +146,10 @@ def push_listings(*, connection_id: int, at: datetime) -> Run | None:
                 due = claim_due_requests(shop_id=_shop_id(connection), limit=LISTING_CLAIM, at=timezone.now())
                 if not due:
                     break
-                for act, call in (
-                    (ListingRequest.Act.WITHDRAW, channel.delist_items),
-                    (ListingRequest.Act.PUBLISH, channel.list_items),
-                ):
-                    _send_listings(connection, call, [row for row in due if row.act == act], act)
+                of_act = {act: [row for row in due if row.act == act] for act in ListingRequest.Act}
+                _send_listings(connection, channel.delist_items, of_act[Act.WITHDRAW], Act.WITHDRAW)
+                _send_titles(connection, channel, of_act[Act.UPDATE])
+                _send_listings(connection, channel.list_items, of_act[Act.PUBLISH], Act.PUBLISH)
                 count += len(due)
         return Run(count, has_talked=count > 0)
 
@@ -322,29 +324,14 @@ def _send_listings(
     connection: Connection,
     call: Callable[..., list[LineResult]],
     due: Sequence[DueRequest],
-    act: ListingRequest.Act,
+    act: Act,
 ) -> None:
     if not due:
         return
     if not capabilities(connection).listings:
         no = sentence("This channel cannot list or delist through its interface: do it there.")
-        answers = [RequestAnswer(row.request_id, ok=False, detail=no, is_final=True) for row in due]
-        record_request_answers(answers=answers, at=timezone.now())
+        _refuse_requests(due, no)
         return
-
-    def record(results: Sequence[LineResult], at: datetime) -> None:
-        answers = [
-            RequestAnswer(
-                request_id=result.key,
-                ok=result.ok,
-                detail=result.detail or ("" if result.ok else result.code),
-                is_final=result.is_final,
-                retry_seconds=result.retry_seconds,
-            )
-            for result in results
-        ]
-        record_request_answers(answers=answers, at=at)
-
     shop_id = _shop_id(connection)
     sellable = sellable_stock(sku_ids=sorted({row.sku_id for row in due}), shop_ids=[shop_id])
     lines = [
@@ -360,12 +347,48 @@ def _send_listings(
     ]
     _send(
         connection=connection,
-        operation="list_items" if act == ListingRequest.Act.PUBLISH else "delist_items",
+        operation="list_items" if act == Act.PUBLISH else "delist_items",
         call=call,
         lines=lines,
         subjects={row.request_id: f"{row.outer_item_id}/{row.outer_sku_id}" for row in due},
-        record=record,
+        record=_record_requests,
     )
+
+
+def _send_titles(connection: Connection, channel: ChannelAdapter, due: Sequence[DueRequest]) -> None:
+    if not due:
+        return
+    if not capabilities(connection).titles:
+        no = sentence("This channel takes no titles through its interface: change them there.")
+        _refuse_requests(due, no)
+        return
+    _send(
+        connection=connection,
+        operation="update_items",
+        call=channel.update_items,
+        lines=[TitleLine(row.request_id, row.outer_item_id, row.title) for row in due],
+        subjects={row.request_id: row.outer_item_id for row in due},
+        record=_record_requests,
+    )
+
+
+def _refuse_requests(due: Sequence[DueRequest], reason: str) -> None:
+    answers = [RequestAnswer(row.request_id, ok=False, detail=reason, is_final=True) for row in due]
+    record_request_answers(answers=answers, at=timezone.now())
+
+
+def _record_requests(results: Sequence[LineResult], at: datetime) -> None:
+    answers = [
+        RequestAnswer(
+            request_id=result.key,
+            ok=result.ok,
+            detail=result.detail or ("" if result.ok else result.code),
+            is_final=result.is_final,
+            retry_seconds=result.retry_seconds,
+        )
+        for result in results
+    ]
+    record_request_answers(answers=answers, at=at)
 
 
 # --- all ---------------------------------------------------------------------------------------------------

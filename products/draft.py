@@ -22,7 +22,7 @@ State = Listing.State
 INSERT_DRAFTS = """
     INSERT INTO products_listing
         (shop_id, sku_id, outer_item_id, outer_sku_id, title, state, state_at, state_by, state_reason, created_at)
-    SELECT w.shop_id, w.sku_id, NULL, '', k.name, 'draft', %(at)s, %(by)s, %(reason)s, %(at)s
+    SELECT w.shop_id, w.sku_id, NULL, '', '', 'draft', %(at)s, %(by)s, %(reason)s, %(at)s
     FROM unnest(%(shops)s::bigint[], %(skus)s::bigint[]) AS w(shop_id, sku_id)
     JOIN products_sku k ON k.id = w.sku_id AND k.is_active
     WHERE NOT EXISTS (SELECT FROM products_listing l WHERE l.shop_id = w.shop_id AND l.sku_id = w.sku_id)
@@ -57,7 +57,7 @@ def draft_listings(
 ) -> list[int]:
     """Draft every SKU in every shop where it is neither listed nor drafted; inactive SKUs are left out.
 
-    A draft has the SKU's name as its title and no item on the channel. Returns the ids of the new listings.
+    A draft is called as the master calls it, and has no item on the channel. Returns the ids of the new listings.
     """
     pairs = [(shop_id, sku_id) for shop_id in set(shop_ids) for sku_id in set(sku_ids)]
     return draft_pairs(pairs=pairs, reason=reason, at=at, by=by)

@@ -18,12 +18,17 @@ from products.models import Listing, OuterItem, Sku
 
 # In id order, as everybody who takes more than one of them.
 LOCK = "SELECT id FROM products_outeritem WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
-# An item that its channel does not offer now is mapped all the same: what was sold of it finds its SKU.
+# An item that its channel does not offer now is mapped all the same: what was sold of it finds its SKU. What it is
+# called there is the shop's own title, unless it is the master's name: then it follows the master.
 INSERT_LISTINGS = """
     INSERT INTO products_listing (shop_id, sku_id, outer_item_id, outer_sku_id, title, state, created_at)
-    SELECT o.shop_id, w.sku_id, o.outer_item_id, o.outer_sku_id, o.title,
+    SELECT o.shop_id, w.sku_id, o.outer_item_id, o.outer_sku_id,
+           CASE WHEN o.title = CASE WHEN o.outer_sku_id = '' THEN k.name ELSE u.name END THEN '' ELSE o.title END,
            CASE WHEN o.is_listed IS FALSE THEN 'delisted' ELSE 'listed' END, %s
-    FROM unnest(%s::bigint[], %s::bigint[]) AS w(item_id, sku_id) JOIN products_outeritem o ON o.id = w.item_id
+    FROM unnest(%s::bigint[], %s::bigint[]) AS w(item_id, sku_id)
+    JOIN products_outeritem o ON o.id = w.item_id
+    JOIN products_sku k ON k.id = w.sku_id
+    JOIN products_spu u ON u.id = k.spu_id
     ORDER BY o.shop_id, o.outer_item_id, o.outer_sku_id
     ON CONFLICT DO NOTHING
     RETURNING id, shop_id, sku_id

@@ -8,6 +8,7 @@ from django.utils import timezone
 from products.events import ListingsChanged, ProductsChanged
 from products.models import Sku
 from products.prices.change import mark_price_changes
+from products.update import update_changed_products
 
 
 @transaction.atomic
@@ -25,3 +26,8 @@ def tell_list_prices_soon(event: ProductsChanged) -> None:
     of_products = Sku.objects.filter(spu_id__in=event.spu_ids)
     sku_ids = {*event.sku_ids, *of_products.values_list("pk", flat=True)}
     mark_price_changes(moments=[(sku_id, at) for sku_id in sorted(sku_ids)], at=at)
+
+
+def update_listings_soon(event: ProductsChanged) -> None:
+    """Items that bear the names of the master bear the new ones."""
+    update_changed_products(spu_ids=event.spu_ids, sku_ids=event.sku_ids, at=timezone.now())

@@ -19,6 +19,7 @@ from omni.kernel.sql import execute, fetch_all
 from products.events import ListingsChanged
 from products.models import Listing, ListingRequest
 from products.states import PUBLISHABLE, WITHDRAWABLE
+from products.titles import TITLE
 
 Act = ListingRequest.Act
 PUSH = "integrations.tasks.push_due_listings"
@@ -47,27 +48,31 @@ GIVE_UP = """
     FROM products_listing l
     WHERE l.id = r.listing_id AND r.shop_id = %(shop)s AND r.state = 'due' AND r.not_before <= %(at)s
       AND (r.act = 'publish' AND l.state NOT IN ('approved', 'delisted', 'listed')
-           OR r.act = 'withdraw' AND l.state NOT IN ('listed', 'delisted'))
+           OR r.act = 'withdraw' AND l.state NOT IN ('listed', 'delisted')
+           OR r.act = 'update' AND l.outer_item_id IS NULL)
       AND NOT EXISTS (
         SELECT FROM products_listingrequest e WHERE e.listing_id = r.listing_id AND e.state = 'due'
           AND (e.scheduled_at, e.id) < (r.scheduled_at, r.id))
 """
 # Of one listing the earlier planned act goes first, and the later one waits for its answer. Plan: listing_request_due.
-CLAIM = """
-    UPDATE products_listingrequest r SET attempts = r.attempts + 1, not_before = %(until)s
+CLAIM = f"""
+    UPDATE products_listingrequest r
+    SET attempts = r.attempts + 1, not_before = %(until)s, is_overtaken = false,
+        content = CASE WHEN r.act = 'update' THEN due.title ELSE r.content END
     FROM (
-        SELECT d.id, l.outer_item_id, l.outer_sku_id, l.sku_id, k.code
+        SELECT d.id, l.outer_item_id, l.outer_sku_id, l.sku_id, k.code, {TITLE} AS title
         FROM products_listingrequest d
         JOIN products_listing l ON l.id = d.listing_id
         JOIN products_sku k ON k.id = l.sku_id
+        JOIN products_spu u ON u.id = k.spu_id
         WHERE d.shop_id = %(shop)s AND d.state = 'due' AND d.not_before <= %(at)s AND NOT EXISTS (
             SELECT FROM products_listingrequest e WHERE e.listing_id = d.listing_id AND e.state = 'due'
               AND (e.scheduled_at, e.id) < (d.scheduled_at, d.id))
         ORDER BY l.outer_item_id, d.id LIMIT %(limit)s FOR NO KEY UPDATE OF d SKIP LOCKED
     ) due
     WHERE r.id = due.id
-    RETURNING r.id, r.listing_id, r.act, due.outer_item_id, due.outer_sku_id, due.sku_id, due.code
-"""
+    RETURNING r.id, r.listing_id, r.act, due.outer_item_id, due.outer_sku_id, due.sku_id, due.code, due.title
+"""  # noqa: S608 - put together from constants
 # An item is taken off as a whole only if nothing of it stays on sale: no other listing of ours, and nothing that the
 # channel shows and nobody has mapped.
 STAYING = """
@@ -84,8 +89,12 @@ LOCK_ANSWERED = """
     WHERE r.id = ANY(%s) AND r.state = 'due' ORDER BY r.id FOR NO KEY UPDATE
 """
 LOCK_LISTINGS = "SELECT id FROM products_listing WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+# What was asked for anew while the call was under way goes once more: the answer was to the older content.
 CLOSE = """
-    UPDATE products_listingrequest r SET state = v.state, answer = v.answer, answered_at = %(at)s
+    UPDATE products_listingrequest r
+    SET state = CASE WHEN r.is_overtaken THEN 'due' ELSE v.state END, answer = v.answer,
+        answered_at = CASE WHEN r.is_overtaken THEN NULL ELSE %(at)s::timestamptz END,
+        not_before = CASE WHEN r.is_overtaken THEN %(at)s ELSE r.not_before END
     FROM unnest(%(ids)s::bigint[], %(states)s::text[], %(answers)s::text[]) AS v(id, state, answer)
     WHERE r.id = v.id
 """
@@ -130,7 +139,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class DueRequest:
-    """One line that a channel is to be asked now. `is_whole_item`: nothing else of its item stays on sale."""
+    """One line that a channel is to be asked now. `is_whole_item`: nothing else of its item stays on sale.
+
+    `title`: what its item is called.
+    """
 
     request_id: int
     listing_id: int
@@ -139,6 +151,7 @@ class DueRequest:
     outer_sku_id: str
     sku_id: int
     sku_code: str
+    title: str
     is_whole_item: bool
 
 
@@ -301,7 +314,8 @@ def record_request_answers(*, answers: Sequence[RequestAnswer], at: datetime) ->
                 "moments": moments,
             },
         )
-    _move([(answer.request_id, rows[answer.request_id][2]) for answer in live if answer.ok], at)
+    taken = [(answer.request_id, rows[answer.request_id][2]) for answer in live if answer.ok]
+    _move([(ident, act) for ident, act in taken if act != Act.UPDATE], at)
 
 
 def _close(answers: Sequence[RequestAnswer], at: datetime) -> None:

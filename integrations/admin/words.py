@@ -49,6 +49,7 @@ OPERATIONS: Mapping[str, Promise] = {
     "listings": _("listing requests"),
     "list_items": _("put on sale"),
     "delist_items": _("taken off sale"),
+    "update_items": _("title told"),
     "dispatch": _("dispatch notices"),
     "push_dispatch": _("parcel told"),
     "release": _("release to the warehouse"),

@@ -37,8 +37,18 @@ from products.request import (
     withdraw_listings,
 )
 from products.scope import visible_shop_ids
+from products.update import update_listings
 
-_COLUMNS = ("show_listing", "shop", "show_sku", "title", "show_state", "state_at", "show_by", "state_reason")
+_COLUMNS = (
+    "show_listing",
+    "shop",
+    "show_sku",
+    "show_title",
+    "show_state",
+    "state_at",
+    "show_by",
+    "state_reason",
+)
 
 LISTING_QUEUES = {
     "submitted": Queue(
@@ -70,7 +80,7 @@ REQUEST_QUEUES = {
         _("Refused listing requests"),
         _("The channel said no for good: mend what it says, then ask again."),
         Q(state=ListingRequest.State.REFUSED),
-        ("show_listing", "shop", "show_sku", "act", "show_answer", "show_who", "answered_at"),
+        ("show_listing", "shop", "show_sku", "act", "content", "show_answer", "show_who", "answered_at"),
         "block",
         "requested_at",
         ("repeat",),
@@ -80,6 +90,10 @@ REQUEST_QUEUES = {
 
 class ReasonForm(forms.Form):
     reason = forms.CharField(label=_("Reason"), max_length=500)
+
+
+class OptionalReasonForm(forms.Form):
+    reason = forms.CharField(label=_("Reason"), max_length=500, required=False)
 
 
 class WindowForm(forms.Form):
@@ -121,7 +135,7 @@ class ShopsForm(forms.Form):
 class ListingActs(BaseAdmin):
     """The buttons of the list of listings; each says what came of every row."""
 
-    actions = ("submit", "approve", "reject", "take_back", "publish", "withdraw")
+    actions = ("submit", "approve", "reject", "take_back", "publish", "withdraw", "tell_title")
 
     def has_approve_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("products.approve_listing"))
@@ -155,6 +169,11 @@ class ListingActs(BaseAdmin):
     def withdraw(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         form = MomentForm(request.POST if "asked" in request.POST else None)
         return self._ask_channel(request, queryset, "withdraw", _("Take off sale"), form, withdraw_listings)
+
+    @admin.action(description=_("Tell the title"), permissions=["operate"])
+    def tell_title(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        form = OptionalReasonForm(request.POST if "asked" in request.POST else None)
+        return self._ask_channel(request, queryset, "tell_title", _("Tell the title"), form, update_listings)
 
     def _move(
         self,
@@ -254,7 +273,9 @@ class BatchFilter(admin.SimpleListFilter):
 
 @admin.register(ListingRequest)
 class ListingRequestAdmin(ScopedAdmin):
-    intro = _("What channels were asked to put on sale or to take off, line by line, with their answers.")
+    intro = _(
+        "What channels were asked to put on sale, to take off or to call otherwise, line by line, with answers."
+    )
     queues = REQUEST_QUEUES
     shop_path = "shop_id"
     actors = ("requested_by",)
@@ -263,6 +284,7 @@ class ListingRequestAdmin(ScopedAdmin):
         "shop",
         "show_sku",
         "act",
+        "content",
         "show_state",
         "scheduled_at",
         "attempts",

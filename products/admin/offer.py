@@ -19,6 +19,8 @@ from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 from products.events import ListingsChanged
 from products.map import note_mapped
 from products.models import Listing, Shop, StaffScope
+from products.titles import shown_title
+from products.update import retitle_listings
 
 # Which of our SKUs an item of the channel is, and whether it is offered: with any of them the item's number changes.
 IDENTITY = frozenset({"sku", "outer_item_id", "outer_sku_id", "state"})
@@ -54,8 +56,8 @@ class ListingAdmin(ListingActs, ScopedAdmin):
     shop_path = "shop_id"
     is_editable = True
     actors = ("state_by",)
-    list_display = ("show_listing", "shop", "show_sku", "title", "show_price", "show_state")
-    list_select_related = ("shop", "sku")
+    list_display = ("show_listing", "shop", "show_sku", "show_title", "show_price", "show_state")
+    list_select_related = ("shop", "sku__spu")
     list_filter = (ShopFilter, choice_filter("state"))
     search_fields = ("outer_item_id__exact", "outer_sku_id__exact", "sku__code__exact")
     search_help_text = _("A whole outer item id, outer SKU id or SKU code")
@@ -81,7 +83,13 @@ class ListingAdmin(ListingActs, ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Listing, form: Any, change: bool) -> None:
         if not change or "state" in form.changed_data:
             obj.state_at, obj.state_by = timezone.now(), user_actor(request.user)
+        # An item's title is told to its channel: that is an operation of its own.
+        title, has_title = obj.title, change and "title" in form.changed_data
+        if has_title:
+            obj.title = form.initial.get("title", "")
         super().save_model(request, obj, form, change)
+        if has_title:
+            retitle_listings(titles={obj.pk: title}, at=timezone.now(), by=user_actor(request.user))
         if obj.outer_item_id:
             note_mapped(listing_ids=[obj.pk])
         if obj.state == Listing.State.LISTED and (not change or set(form.changed_data) & IDENTITY):
@@ -90,6 +98,15 @@ class ListingAdmin(ListingActs, ScopedAdmin):
     @column(description=_("SKU"))
     def show_sku(self, listing: Listing) -> str:
         return listing.sku.code
+
+    @column(description=_("title"))
+    def show_title(self, listing: Listing) -> str:
+        return shown_title(
+            own=listing.title,
+            has_skus=bool(listing.outer_sku_id),
+            sku_name=listing.sku.name,
+            product_name=listing.sku.spu.name,
+        )
 
     @column(description=_("price"))
     def show_price(self, listing: Listing) -> str:

@@ -71,7 +71,14 @@ class Listing(models.Model):
     sku = models.ForeignKey(Sku, models.PROTECT, related_name="listings", verbose_name=_("SKU"))
     outer_item_id = models.CharField(_("outer item id"), max_length=64, null=True, blank=True, default=None)  # noqa: DJ001 - see above
     outer_sku_id = models.CharField(_("outer SKU id"), max_length=64, blank=True, default="", db_default="")
-    title = models.CharField(_("title"), max_length=240, blank=True, default="", db_default="")
+    title = models.CharField(
+        _("title"),
+        max_length=240,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Empty: the name of the product, or of the SKU where its channel has no SKUs."),
+    )
     price = models.DecimalField(_("price"), max_digits=20, decimal_places=4, null=True, blank=True)
     state = models.CharField(
         _("state"), max_length=10, choices=State.choices, default=State.LISTED, db_default=State.LISTED

@@ -59,15 +59,17 @@ class OuterItem(models.Model):
 
 
 class ListingRequest(models.Model):
-    """Ask a shop's channel to put one listing on sale or to take it off, and what came of it.
+    """Ask a shop's channel to put one listing on sale, to take it off or to call it otherwise, and what came of it.
 
     `batch`: those that were asked for together. Due when `not_before` has passed: at first the moment for which it
-    was planned, later that of the next attempt. An act that waits is not asked for twice.
+    was planned, later that of the next attempt. An act that waits is not asked for twice. `content`: the title that
+    was sent last. `is_overtaken`: asked for anew since it was sent, so that it goes once more whatever the answer.
     """
 
     class Act(models.TextChoices):
         PUBLISH = "publish", _("put on sale")
         WITHDRAW = "withdraw", _("take off sale")
+        UPDATE = "update", _("tell the title")
 
     class State(models.TextChoices):
         DUE = "due", _("due")
@@ -85,6 +87,8 @@ class ListingRequest(models.Model):
     scheduled_at = models.DateTimeField(_("planned for"))
     not_before = models.DateTimeField(_("not before"))
     attempts = models.PositiveSmallIntegerField(_("attempts"), db_default=0)
+    content = models.CharField(_("title sent"), max_length=240, db_default="")
+    is_overtaken = models.BooleanField(_("asked for anew meanwhile"), db_default=False)
     answer = models.TextField(_("answer"), db_default="")
     reason = models.TextField(_("reason"), db_default="")
     requested_by = models.CharField(_("asked by"), max_length=80)

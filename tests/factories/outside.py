@@ -24,6 +24,7 @@ from integrations.contract import (
     Need,
     PriceLine,
     StockLine,
+    TitleLine,
     WarehouseAnswer,
     WarehouseStock,
     find_none,
@@ -64,6 +65,7 @@ class Market:
             partial_ship=True,
             refunds=True,
             listings=True,
+            titles=True,
         )
     )
     description: Description = field(default_factory=describe_fake)
@@ -81,6 +83,7 @@ class Market:
     parcels: list[DispatchLine] = field(default_factory=list)
     on_sale: dict[str, bool] = field(default_factory=dict)  # SKU code → what the channel was asked to do last
     items: list[SeenItem] = field(default_factory=list)  # what the channel shows
+    titles: dict[str, str] = field(default_factory=dict)  # outer item id → what it was told to be called
 
     def __call__(self, **_: Any) -> Market:
         return self
@@ -140,6 +143,16 @@ class Market:
                 self.on_sale[line.sku_code] = is_listed
             results.append(self._result(line.key, refusal))
         self._call(call, list(lines))  # fails after it took effect
+        return results
+
+    def update_items(self, *, lines: Sequence[TitleLine]) -> list[LineResult]:
+        results = []
+        for line in lines:
+            refusal = self.refused.get(line.outer_item_id)
+            if refusal is None:
+                self.titles[line.outer_item_id] = line.title
+            results.append(self._result(line.key, refusal))
+        self._call("update_items", list(lines))  # fails after it took effect
         return results
 
     def read_items(self) -> Iterator[list[SeenItem]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django.utils import timezone
 from integrations import registry
 from integrations.channels.top.adapter import TopAdapter
 from integrations.channels.top.sandbox.__main__ import build, read_options
-from integrations.contract import LineResult, ListingLine
+from integrations.contract import LineResult, ListingLine, TitleLine
 from integrations.models import Connection, MessageLog
 from integrations.open import open_missing_streams
 from integrations.push import push_listings
@@ -21,6 +22,7 @@ from omni.kernel.http import HttpClient
 from products.models import Listing, ListingRequest, OuterItem
 from products.observe import SeenItem
 from products.request import publish_listings, withdraw_listings
+from products.update import update_listings
 from tests.factories.integrations import make_channel
 from tests.factories.outside import AWAY, Market
 from tests.factories.products import ListingFactory
@@ -87,8 +89,6 @@ def test_a_channel_that_is_away_is_asked_again_and_nothing_counts_before_it_answ
 def test_a_channel_that_cannot_list_says_so_instead_of_waiting_for_ever(
     market: Market, channel: Connection
 ) -> None:
-    from dataclasses import replace
-
     market.capabilities = replace(market.capabilities, listings=False)
     ask(channel)
 
@@ -97,6 +97,37 @@ def test_a_channel_that_cannot_list_says_so_instead_of_waiting_for_ever(
     request = ListingRequest.objects.get()
     assert request.state == "refused"
     assert "interface" in request.answer
+    assert market.calls == []
+
+
+@pytest.mark.capability("P1")
+def test_titles_go_out_line_by_line_and_a_refused_one_keeps_the_channels_words(
+    market: Market, channel: Connection
+) -> None:
+    good, bad = (ListingFactory.create(shop=channel.shop, title=name) for name in ("Good", "Bad"))
+    market.refused[str(bad.outer_item_id)] = LineResult(0, False, "no", "a forbidden word", is_final=True)
+    update_listings(listing_ids=[good.pk, bad.pk], at=timezone.now(), by="user:7")
+
+    push(channel)
+
+    assert market.titles == {good.outer_item_id: "Good"}
+    answers = ListingRequest.objects.order_by("listing").values_list("state", "content", "answer")
+    assert list(answers) == [("done", "Good", ""), ("refused", "Bad", "a forbidden word")]
+    logged = MessageLog.objects.values_list("operation", "is_ok", "subject")
+    assert set(logged) == {
+        ("update_items", True, good.outer_item_id),
+        ("update_items", False, bad.outer_item_id),
+    }
+
+
+def test_a_channel_that_takes_no_titles_says_so(market: Market, channel: Connection) -> None:
+    market.capabilities = replace(market.capabilities, titles=False)
+    listing = ListingFactory.create(shop=channel.shop)
+    update_listings(listing_ids=[listing.pk], at=timezone.now(), by="user:7")
+
+    push(channel)
+
+    assert ListingRequest.objects.get().state == "refused"
     assert market.calls == []
 
 
@@ -242,6 +273,34 @@ def test_an_answer_that_gets_lost_is_found_out_when_it_is_asked_again(shelf: She
 
     assert (lost.ok, lost.is_final) == (False, False)
     assert (found.ok, found.code) == (True, "read_back")
+
+
+@pytest.mark.capability("P1")
+def test_an_item_gets_its_title_and_one_that_is_too_long_is_refused_alone(shelf: Shelf) -> None:
+    first, *_rest, last = shelf.market.shelf
+    before = last.title
+
+    answered = shelf.adapter.update_items(
+        lines=[TitleLine(1, str(first.num_iid), "羊毛开衫 春款"), TitleLine(2, str(last.num_iid), "羊" * 31)]
+    )
+
+    assert [(each.key, each.ok, each.is_final) for each in answered] == [(1, True, False), (2, False, True)]
+    assert {sku.title for sku in shelf.first} == {"羊毛开衫 春款"}
+    assert last.title == before
+    assert "60" in answered[1].detail
+
+
+@pytest.mark.capability("P1")
+def test_a_title_whose_answer_gets_lost_is_told_again(shelf: Shelf) -> None:
+    line = TitleLine(1, str(shelf.first[0].num_iid), "新标题")
+    shelf.market.dice.change({"drop_after_write": 1.0})
+    (lost,) = shelf.adapter.update_items(lines=[line])
+    shelf.market.dice.change({"drop_after_write": 0.0})
+
+    (told,) = shelf.adapter.update_items(lines=[line])
+
+    assert (lost.ok, lost.is_final, told.ok) == (False, False, True)
+    assert shelf.first[0].title == "新标题"
 
 
 def test_nobody_buys_what_is_off_sale(shelf: Shelf) -> None:

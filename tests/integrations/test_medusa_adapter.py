@@ -24,6 +24,7 @@ from integrations.contract import (
     ListingLine,
     PriceLine,
     StockLine,
+    TitleLine,
 )
 from omni.kernel.http import HttpClient
 from orders.draft import ChannelState, LineRefund, OrderDraft
@@ -893,6 +894,21 @@ def test_a_product_that_is_gone_is_refused_alone(play: Callable[[Replay], Medusa
 
     assert [(each.key, each.ok, each.is_final) for each in results] == [(1, False, True), (2, True, False)]
     assert "not found" in results[0].detail
+
+
+def test_a_product_is_called_otherwise_and_one_that_is_gone_is_refused_alone(
+    play: Callable[[Replay], MedusaAdapter],
+) -> None:
+    replay = signed_in()
+    gone = {"type": "not_found", "message": "Product with id: prod_2 was not found"}
+    replay.expect(
+        "POST", "/admin/products/prod_1", body={"title": "Bag"}, answer={"product": {"id": "prod_1"}}
+    )
+    replay.expect("POST", "/admin/products/prod_2", status=404, answer=gone)
+
+    results = play(replay).update_items(lines=[TitleLine(1, "prod_1", "Bag"), TitleLine(2, "prod_2", "Box")])
+
+    assert [(each.key, each.ok, each.is_final) for each in results] == [(1, True, False), (2, False, True)]
 
 
 def test_a_variant_whose_siblings_stay_gets_nothing_to_sell(play: Callable[[Replay], MedusaAdapter]) -> None:

@@ -50,7 +50,7 @@ def test_skus_are_drafted_in_every_shop_where_they_are_not_yet() -> None:
     assert len(made) == 5
     drafted = Listing.objects.filter(pk__in=made)
     assert {(row.state, row.outer_item_id, row.state_by) for row in drafted} == {("draft", None, "user:7")}
-    assert {row.title for row in drafted} == {sku.name for sku in skus}
+    assert {row.title for row in drafted} == {""}  # as the master calls it, today's name and every later one
     assert AuditEntry.objects.filter(action="listing.drafted").count() == 5
     assert draft_listings(shop_ids=[shops[0].pk], sku_ids=[skus[0].pk], **BY) == []
 

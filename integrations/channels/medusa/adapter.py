@@ -24,6 +24,7 @@ from integrations.contract import (
     ListingLine,
     PriceLine,
     StockLine,
+    TitleLine,
     find_none,
 )
 from omni.kernel.http import HttpClient
@@ -82,6 +83,7 @@ class MedusaAdapter:
         one_parcel_per_line=False,
         prices=True,
         listings=True,
+        titles=True,
         # `updated_at` stands still when the money comes in.
         reopens_open_orders=True,
     )
@@ -300,19 +302,26 @@ class MedusaAdapter:
             results |= {result.key: result for result in self.push_stock(lines=emptied)}
         return [results[line.key] for line in lines]
 
+    def update_items(self, *, lines: Sequence[TitleLine]) -> list[LineResult]:
+        """The product's title; what tells its variants apart keeps its names."""
+        answers = self._change_products({line.outer_item_id: {"title": line.title} for line in lines})
+        return [replace(answers[line.outer_item_id], key=line.key) for line in lines]
+
     def _set_status(self, lines: Sequence[ListingLine], status: str) -> list[LineResult]:
+        answers = self._change_products({line.outer_item_id: {"status": status} for line in lines})
+        return [replace(answers[line.outer_item_id], key=line.key) for line in lines]
+
+    def _change_products(self, changes: Mapping[str, Json]) -> dict[str, LineResult]:
+        """One write per product. After a server that does not answer at all, the rest is left for later."""
         answers: dict[str, LineResult] = {}
         silence: ChannelUnavailable | None = None
-        for product_id in dict.fromkeys(line.outer_item_id for line in lines):
+        for product_id, change in changes.items():
             if silence:
                 answers[product_id] = _later(0, ChannelUnavailable(silence.detail))
                 continue
             try:
-                self._session.write(
-                    f"/admin/products/{quote(product_id, safe='')}",
-                    body={"status": status},
-                    fields="id,status",
-                )
+                path = f"/admin/products/{quote(product_id, safe='')}"
+                self._session.write(path, body=change, fields="id,status")
                 answers[product_id] = LineResult(0, ok=True)
             except ChannelRejected as refused:
                 if refused.is_auth:
@@ -322,7 +331,7 @@ class MedusaAdapter:
                 answers[product_id] = _later(0, problem)
                 if isinstance(problem, ServerSilent) or problem.is_throttled:
                     silence = problem
-        return [replace(answers[line.outer_item_id], key=line.key) for line in lines]
+        return answers
 
     def read_items(self) -> Iterator[list[SeenItem]]:
         """Every variant with its product, in the order of their ids, which never change."""

@@ -26,6 +26,7 @@ from integrations.contract import (
     ListingLine,
     PriceLine,
     StockLine,
+    TitleLine,
     find_none,
 )
 from omni.kernel.http import HttpClient
@@ -82,6 +83,7 @@ class TopAdapter:
         refunds=True,
         prices=True,
         listings=True,
+        titles=True,
         receiver="masked",
     )
 
@@ -340,6 +342,24 @@ class TopAdapter:
         results |= {result.key: result for result in self.push_stock(lines=emptied)}
         return [results[line.key] for line in lines]
 
+    def update_items(self, *, lines: Sequence[TitleLine]) -> list[LineResult]:
+        """Titles by `taobao.item.update`, which leaves alone what it is not told; repeating it is harmless."""
+        return _push_by_item(lines, self._set_title)
+
+    def _set_title(self, lines: Sequence[TitleLine]) -> list[LineResult]:
+        try:
+            self._gateway.write(
+                method="taobao.item.update",
+                parameters={"num_iid": lines[-1].outer_item_id, "title": lines[-1].title},
+            )
+        except ChannelUnavailable as later:
+            return [_later(line.key, later) for line in lines]
+        except ChannelRejected as refused:
+            if refused.is_auth:
+                raise
+            return [_never(line.key, refused) for line in lines]
+        return [LineResult(line.key, ok=True) for line in lines]
+
     def _move_items(
         self, lines: Sequence[ListingLine], move: Callable[[Sequence[ListingLine]], None], status: str
     ) -> list[LineResult]:
@@ -421,8 +441,13 @@ class TopAdapter:
                     ),
                     "item",
                 )
-                for start in range(0, len(page.rows), ITEMS_AT_ONCE):
-                    yield self._with_skus(page.rows[start : start + ITEMS_AT_ONCE])
+                # Told together, so that nothing of a page is older than the moment at which it was asked for.
+                batches = range(0, len(page.rows), ITEMS_AT_ONCE)
+                yield [
+                    seen
+                    for start in batches
+                    for seen in self._with_skus(page.rows[start : start + ITEMS_AT_ONCE])
+                ]
                 if page_no * ITEM_PAGE_SIZE >= (page.total or 0):
                     break
                 page_no += 1
@@ -591,7 +616,7 @@ def _push_by_item(lines: Sequence[Any], push: Push) -> list[LineResult]:
     return [results.get(place) or _postpone(line, results) for place, line in enumerate(lines)]
 
 
-def _refuse_line(line: StockLine | PriceLine) -> LineResult | None:
+def _refuse_line(line: StockLine | PriceLine | TitleLine) -> LineResult | None:
     if not line.outer_item_id:
         return LineResult(
             line.key, ok=False, code="no_item", is_final=True, detail="The listing has no item id (num_iid)."
@@ -607,7 +632,8 @@ def _refuse_line(line: StockLine | PriceLine) -> LineResult | None:
 def _batches_by_item(lines: Sequence[tuple[int, Any]]) -> Iterator[Sequence[tuple[int, Any]]]:
     groups: dict[tuple[str, bool], list[tuple[int, Any]]] = {}
     for place, line in lines:
-        groups.setdefault((line.outer_item_id, bool(line.outer_sku_id)), []).append((place, line))
+        is_sku = bool(getattr(line, "outer_sku_id", ""))
+        groups.setdefault((line.outer_item_id, is_sku), []).append((place, line))
     for (_, is_sku), group in groups.items():
         size = STOCK_BATCH if is_sku else 1
         for start in range(0, len(group), size):
@@ -631,7 +657,9 @@ def _is_later(result: LineResult) -> bool:
     return not result.ok and not result.is_final
 
 
-def _postpone(line: StockLine | PriceLine | ListingLine, results: Mapping[int, LineResult]) -> LineResult:
+def _postpone(
+    line: StockLine | PriceLine | ListingLine | TitleLine, results: Mapping[int, LineResult]
+) -> LineResult:
     waits = [result.retry_seconds for result in results.values() if result.retry_seconds]
     return LineResult(
         line.key, ok=False, code="postponed", retry_seconds=max(waits, default=None),

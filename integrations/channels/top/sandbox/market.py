@@ -109,16 +109,12 @@ class Market:
             self._add_offered()
 
     def _add_offered(self) -> None:
-        """A listing that is already known keeps its number and price: those are the market's own business."""
+        """A listing that is already known keeps its number, price and title: those are the market's own business."""
         for offered in self._offered:
             known = self.listings.get(offered.sku_id)
             if known is None:
                 known = self.listings[offered.sku_id] = Listing(**vars(offered))
-            known.outer_iid, known.outer_sku_id, known.title = (
-                offered.outer_iid,
-                offered.outer_sku_id,
-                offered.title,
-            )
+            known.outer_iid, known.outer_sku_id = offered.outer_iid, offered.outer_sku_id
             self.mark("listing", known.sku_id, known)
         self.shelf = [self.listings[key] for key in sorted(self.listings)]
 

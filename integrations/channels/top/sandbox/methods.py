@@ -240,6 +240,13 @@ def update_price(market: Market, given: Parameters) -> Answer:
     return {"sku": {"num_iid": num_iid, "sku_id": listing.sku_id, "modified": show_time(listing.modified)}}
 
 
+def update_item(market: Market, given: Parameters) -> Answer:
+    """Only the title: what else the method can change, nobody here asks for."""
+    num_iid = _read_number(given, "num_iid")
+    shelf.retitle(market, num_iid=num_iid, title=_required(given, "title"))
+    return {"item": {"num_iid": num_iid, "modified": show_time(market.clock())}}
+
+
 def put_on_sale(market: Market, given: Parameters) -> Answer:
     num_iid = _read_number(given, "num_iid")
     shelf.put_on_sale(market, num_iid=num_iid, num=_read_number(given, "num"))
@@ -322,6 +329,7 @@ METHODS: Mapping[str, Method] = {
     "taobao.items.onsale.get": Method(list_items_on_sale),
     "taobao.items.inventory.get": Method(list_items_in_stock),
     "taobao.item.seller.get": Method(show_one_item),
+    "taobao.item.update": Method(update_item, is_write=True),
     "taobao.item.update.listing": Method(put_on_sale, is_write=True),
     "taobao.item.update.delisting": Method(take_off_sale, is_write=True),
     "taobao.logistics.offline.send": Method(send_offline, is_write=True),

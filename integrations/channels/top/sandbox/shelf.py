@@ -2,8 +2,9 @@
 
 Source: TOP documentation, skus.quantity.update (at most 20 SKUs of one item; type 1 absolute, 2 difference,
 never below zero), item.sku.price.update (the item's price stays inside the range of its SKUs' prices),
-item.update.listing (an item without stock does not go on sale) and item.update.delisting. That an item which is
-where it should be is refused is this sandbox's own severity: the documents do not say.
+item.update.listing (an item without stock does not go on sale), item.update.delisting and item.update (a title has at
+most 30 Chinese characters, which are 60 bytes of GBK). That an item which is where it should be is refused is this
+sandbox's own severity, as are the words for a title that is refused: the documents do not say.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from .catalogue import Listing
 from .market import Market, Refused
 
 BATCH_MAX = 20
+TITLE_BYTES_MAX = 60
 
 
 def listings_of(market: Market, num_iid: int) -> list[Listing]:
@@ -127,6 +129,20 @@ def take_off_sale(market: Market, *, num_iid: int) -> None:
         if not listings[0].is_on_sale:
             raise Refused("isv.item-is-instock", f"item {num_iid} is off sale already")
         _set_on_sale(market, listings, False)
+
+
+def retitle(market: Market, *, num_iid: int, title: str) -> None:
+    with market.writing():
+        listings = listings_of(market, num_iid)
+        size = len(title.encode("gbk", errors="replace"))
+        if not title.strip() or size > TITLE_BYTES_MAX:
+            raise Refused(
+                "isv.invalid-parameter:title", f"a title has 1 to {TITLE_BYTES_MAX} bytes, this one {size}"
+            )
+        for listing in listings:
+            listing.title = title
+            listing.modified = int(market.clock())
+            market.mark("listing", listing.sku_id, listing)
 
 
 def edit(

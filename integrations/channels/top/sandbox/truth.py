@@ -22,6 +22,7 @@ def tell_truth(market: Market, *, is_brief: bool = False) -> dict[str, Any]:
                     "num_iid": str(listing.num_iid),
                     "sku_id": str(listing.sku_id),
                     "outer_sku_id": listing.outer_sku_id,
+                    "title": listing.title,
                     "quantity": listing.quantity,
                     "sold": listing.sold,
                     "updates": listing.updates,
