@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
@@ -19,6 +18,7 @@ from integrations.record import Message, record_messages
 from integrations.registry import capabilities, open_channel
 from integrations.run import Run, run_stream
 from omni.kernel.actors import actor
+from omni.kernel.batches import batches
 from orders.capture import capture_orders
 from orders.draft import OrderDraft, RefundDraft
 from orders.draft_json import draft_to_json, payload_hash
@@ -47,8 +47,6 @@ RUN_SECONDS = 30.0
 REOPENED_FOR = timedelta(days=30)
 COMPARE_DAYS = 3
 COMPARE_MARGIN = timedelta(hours=1)
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +195,7 @@ def store_orders(
     shop, by = _shop(connection), actor("connection", connection.pk)
     bad = [item for item in items if isinstance(item, BadPayload)]
     drafts = [item for item in items if isinstance(item, OrderDraft)]
-    for batch in _batches(drafts):
+    for batch in batches(drafts, BATCH):
         try:
             capture_orders(shop=shop, drafts=batch, at=at, by=by, source=source)
         except (OperationalError, InterfaceError):
@@ -236,7 +234,7 @@ def _read_again(
     connection: Connection, channel: ChannelAdapter, outer_ids: Sequence[str], at: datetime
 ) -> int:
     count = 0
-    for batch in _batches(outer_ids):
+    for batch in batches(outer_ids, BATCH):
         items = channel.read_orders(outer_ids=batch)
         count += store_orders(connection=connection, items=items, at=at, source="read")
     return count
@@ -247,7 +245,7 @@ def _read_again(
 
 def _store_refunds(connection: Connection, items: Sequence[RefundDraft | BadPayload], at: datetime) -> int:
     shop, by = _shop(connection), actor("connection", connection.pk)
-    for batch in _batches([item for item in items if isinstance(item, RefundDraft)]):
+    for batch in batches([item for item in items if isinstance(item, RefundDraft)], BATCH):
         take_refunds(shop=shop, refunds=batch, at=at, by=by)
     if bad := [item for item in items if isinstance(item, BadPayload)]:
         parked = [_parked(item, prefix="refund_") for item in bad]
@@ -261,7 +259,7 @@ def _store_refunds(connection: Connection, items: Sequence[RefundDraft | BadPayl
 def _known_ids(connection: Connection, outer_ids: set[str]) -> set[str]:
     """Of these, the ones that were captured or parked."""
     known: set[str] = set()
-    for batch in _batches(sorted(outer_ids), size=5000):
+    for batch in batches(sorted(outer_ids), 5000):
         for model in (ChannelOrder, ParkedOrder):
             rows = model._default_manager.filter(shop=_shop(connection), outer_id__in=batch)
             known.update(rows.values_list("outer_id", flat=True))
@@ -300,8 +298,3 @@ def _shop(connection: Connection) -> Shop:
     if connection.shop is None:
         raise ValueError(f"{connection.code} is not a channel")
     return connection.shop
-
-
-def _batches(items: Sequence[Item], size: int = BATCH) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

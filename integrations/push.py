@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
 from django.utils import timezone
 
@@ -30,17 +31,18 @@ from inventory.availability import sellable_stock
 from inventory.models import PublishedStock
 from inventory.publish import (
     DueStock,
-    StockAnswer,
     claim_due_stock,
     plan_published_stock,
     record_stock_answers,
 )
 from omni.kernel.actors import actor
+from omni.kernel.answers import Answer
+from omni.kernel.batches import batches
 from omni.kernel.sentences import sentence
-from orders.dispatch import DueNotice, NoticeAnswer, claim_due_notices, record_notice_answers
+from orders.dispatch import DueNotice, claim_due_notices, record_notice_answers
 from products.models import ListingRequest
-from products.prices.publish import DuePrice, PriceAnswer, claim_due_prices, record_price_answers
-from products.request import DueRequest, RequestAnswer, claim_due_requests, record_request_answers
+from products.prices.publish import DuePrice, claim_due_prices, record_price_answers
+from products.request import DueRequest, claim_due_requests, record_request_answers
 
 Act = ListingRequest.Act
 
@@ -61,7 +63,14 @@ RUN_SECONDS = 30.0
 PULLED_WITHIN = timedelta(seconds=20)
 POSTPONED_SECONDS = 3
 
+Due = TypeVar("Due")
 Line = TypeVar("Line")
+
+
+class Record(Protocol):
+    """Writes answers on the books of the room that asked."""
+
+    def __call__(self, *, answers: Sequence[Answer], at: datetime) -> None: ...
 
 
 def push_stock(*, connection_id: int, at: datetime) -> Run | None:
@@ -70,20 +79,7 @@ def push_stock(*, connection_id: int, at: datetime) -> Run | None:
     Numbers are absolute, so one whose outcome is unknown is simply sent again. What the channel refuses for good
     stays visible as the published row's last error.
     """
-
-    def work(connection: Connection, lease: Lease) -> Run:
-        count, stop_at = 0, time.monotonic() + RUN_SECONDS
-        with open_channel(connection) as channel:
-            while time.monotonic() < stop_at:
-                due = claim_due_stock(shop_id=_shop_id(connection), limit=STOCK_CLAIM, at=timezone.now())
-                if not due:
-                    break
-                _send_stock(connection, channel, [row for row in due if not row.is_increase])
-                _send_increases(connection, channel, [row for row in due if row.is_increase])
-                count += len(due)
-        return Run(count, has_talked=count > 0)
-
-    return run_stream(connection_id=connection_id, stream=STOCK, work=work, at=at)
+    return _push(connection_id, STOCK, _claim_stock, _send_all_stock, at)
 
 
 def push_dispatches(*, connection_id: int, at: datetime) -> Run | None:
@@ -91,25 +87,7 @@ def push_dispatches(*, connection_id: int, at: datetime) -> Run | None:
 
     A channel that keeps one number per line hears of each line once.
     """
-
-    def work(connection: Connection, lease: Lease) -> Run:
-        count, stop_at = 0, time.monotonic() + RUN_SECONDS
-        with open_channel(connection) as channel:
-            while time.monotonic() < stop_at:
-                due = claim_due_notices(
-                    shop_id=_shop_id(connection),
-                    limit=NOTICE_CLAIM,
-                    one_parcel_per_line=capabilities(connection).one_parcel_per_line,
-                    at=timezone.now(),
-                    by=actor("connection", connection.pk),
-                )
-                if not due:
-                    break
-                _send_notices(connection, channel, due)
-                count += len(due)
-        return Run(count, has_talked=count > 0)
-
-    return run_stream(connection_id=connection_id, stream=DISPATCH, work=work, at=at)
+    return _push(connection_id, DISPATCH, _claim_notices, _send_notices, at)
 
 
 def push_prices(*, connection_id: int, at: datetime) -> Run | None:
@@ -117,20 +95,7 @@ def push_prices(*, connection_id: int, at: datetime) -> Run | None:
 
     What the channel refuses for good stays visible as the published row's last error.
     """
-
-    def work(connection: Connection, lease: Lease) -> Run:
-        count, stop_at = 0, time.monotonic() + RUN_SECONDS
-        with open_channel(connection) as channel:
-            while time.monotonic() < stop_at:
-                due = claim_due_prices(shop_id=_shop_id(connection), limit=PRICE_CLAIM, at=timezone.now())
-                if not due:
-                    break
-                for start in range(0, len(due), PRICE_BATCH):
-                    _send_prices(connection, channel, due[start : start + PRICE_BATCH])
-                count += len(due)
-        return Run(count, has_talked=count > 0)
-
-    return run_stream(connection_id=connection_id, stream=PRICES, work=work, at=at)
+    return _push(connection_id, PRICES, _claim_prices, _send_prices, at)
 
 
 def push_listings(*, connection_id: int, at: datetime) -> Run | None:
@@ -138,63 +103,57 @@ def push_listings(*, connection_id: int, at: datetime) -> Run | None:
 
     Asking twice is harmless, so what was not answered is simply asked again.
     """
+    return _push(connection_id, LISTINGS, _claim_requests, _send_requests, at)
+
+
+def _push(
+    connection_id: int,
+    stream: str,
+    claim: Callable[[Connection], Sequence[Due]],
+    send: Callable[[Connection, ChannelAdapter, Sequence[Due]], None],
+    at: datetime,
+) -> Run | None:
+    """Claim what is due and send it, until nothing is due or others want the worker."""
 
     def work(connection: Connection, lease: Lease) -> Run:
         count, stop_at = 0, time.monotonic() + RUN_SECONDS
         with open_channel(connection) as channel:
-            while time.monotonic() < stop_at:
-                due = claim_due_requests(shop_id=_shop_id(connection), limit=LISTING_CLAIM, at=timezone.now())
-                if not due:
-                    break
-                of_act = {act: [row for row in due if row.act == act] for act in ListingRequest.Act}
-                _send_listings(connection, channel.delist_items, of_act[Act.WITHDRAW], Act.WITHDRAW)
-                _send_titles(connection, channel, of_act[Act.UPDATE])
-                _send_listings(connection, channel.list_items, of_act[Act.PUBLISH], Act.PUBLISH)
+            while time.monotonic() < stop_at and (due := claim(connection)):
+                send(connection, channel, due)
                 count += len(due)
         return Run(count, has_talked=count > 0)
 
-    return run_stream(connection_id=connection_id, stream=LISTINGS, work=work, at=at)
+    return run_stream(connection_id=connection_id, stream=stream, work=work, at=at)
 
 
 # --- stock --------------------------------------------------------------------------------------------------
 
 
+def _claim_stock(connection: Connection) -> Sequence[DueStock]:
+    return claim_due_stock(shop_id=_shop_id(connection), limit=STOCK_CLAIM, at=timezone.now())
+
+
+def _send_all_stock(connection: Connection, channel: ChannelAdapter, due: Sequence[DueStock]) -> None:
+    _send_stock(connection, channel, [row for row in due if not row.is_increase])
+    _send_increases(connection, channel, [row for row in due if row.is_increase])
+
+
 def _send_stock(connection: Connection, channel: ChannelAdapter, due: Sequence[DueStock]) -> None:
-    size = capabilities(connection).stock_batch_max
-    for start in range(0, len(due), size):
-        rows = due[start : start + size]
-        lines = [
-            StockLine(
-                row.published_id, row.outer_item_id, row.outer_sku_id, row.sku_code, max(row.quantity, 0)
-            )
-            for row in rows
-        ]
+    for rows in batches(due, capabilities(connection).stock_batch_max):
         _send(
             connection=connection,
             operation="push_stock",
             call=channel.push_stock,
-            lines=lines,
+            lines=[
+                StockLine(
+                    row.published_id, row.outer_item_id, row.outer_sku_id, row.sku_code, max(row.quantity, 0)
+                )
+                for row in rows
+            ],
             subjects={row.published_id: f"{row.outer_item_id}/{row.outer_sku_id}" for row in rows},
-            record=_record_stock({row.published_id: row.version for row in rows}),
+            versions={row.published_id: row.version for row in rows},
+            record=record_stock_answers,
         )
-
-
-def _record_stock(versions: dict[int, int]) -> Callable[[Sequence[LineResult], datetime], None]:
-    def record(results: Sequence[LineResult], at: datetime) -> None:
-        answers = [
-            StockAnswer(
-                published_id=result.key,
-                version=versions[result.key],
-                ok=result.ok,
-                detail=result.detail or result.code,
-                is_final=result.is_final,
-                retry_seconds=result.retry_seconds,
-            )
-            for result in results
-        ]
-        record_stock_answers(answers=answers, at=at)
-
-    return record
 
 
 def _send_increases(connection: Connection, channel: ChannelAdapter, due: Sequence[DueStock]) -> None:
@@ -227,74 +186,57 @@ def _has_pulled(connection: Connection) -> bool:
 
 
 def _postpone(due: Sequence[DueStock], seconds: int) -> None:
-    answers = [
-        StockAnswer(
-            published_id=row.published_id,
-            version=row.version,
-            ok=False,
-            detail="",
-            is_final=False,
-            retry_seconds=seconds,
-        )
-        for row in due
-    ]
-    if answers:
+    if due:
+        answers = [
+            Answer(row.published_id, ok=False, retry_seconds=seconds, version=row.version) for row in due
+        ]
         record_stock_answers(answers=answers, at=timezone.now())
 
 
 # --- prices -------------------------------------------------------------------------------------------------
 
 
+def _claim_prices(connection: Connection) -> Sequence[DuePrice]:
+    return claim_due_prices(shop_id=_shop_id(connection), limit=PRICE_CLAIM, at=timezone.now())
+
+
 def _send_prices(connection: Connection, channel: ChannelAdapter, due: Sequence[DuePrice]) -> None:
-    versions = {row.published_id: row.version for row in due}
-
-    def record(results: Sequence[LineResult], at: datetime) -> None:
-        answers = [
-            PriceAnswer(
-                published_id=result.key,
-                version=versions[result.key],
-                ok=result.ok,
-                detail=result.detail or result.code,
-                is_final=result.is_final,
-                retry_seconds=result.retry_seconds,
-            )
-            for result in results
-        ]
-        record_price_answers(answers=answers, at=at)
-
-    lines = [
-        PriceLine(
-            row.published_id, row.outer_item_id, row.outer_sku_id, row.sku_code, row.amount, row.currency
+    for rows in batches(due, PRICE_BATCH):
+        _send(
+            connection=connection,
+            operation="push_prices",
+            call=channel.push_prices,
+            lines=[
+                PriceLine(
+                    row.published_id,
+                    row.outer_item_id,
+                    row.outer_sku_id,
+                    row.sku_code,
+                    row.amount,
+                    row.currency,
+                )
+                for row in rows
+            ],
+            subjects={row.published_id: f"{row.outer_item_id}/{row.outer_sku_id}" for row in rows},
+            versions={row.published_id: row.version for row in rows},
+            record=record_price_answers,
         )
-        for row in due
-    ]
-    _send(
-        connection=connection,
-        operation="push_prices",
-        call=channel.push_prices,
-        lines=lines,
-        subjects={row.published_id: f"{row.outer_item_id}/{row.outer_sku_id}" for row in due},
-        record=record,
-    )
 
 
 # --- parcels ------------------------------------------------------------------------------------------------
 
 
-def _send_notices(connection: Connection, channel: ChannelAdapter, due: Sequence[DueNotice]) -> None:
-    def record(results: Sequence[LineResult], at: datetime) -> None:
-        answers = [
-            NoticeAnswer(
-                notice_id=result.key,
-                ok=result.ok,
-                detail=result.detail or result.code,
-                is_final=result.is_final,
-                retry_seconds=result.retry_seconds,
-            )
-            for result in results
-        ]
-        record_notice_answers(answers=answers, at=at, by=actor("connection", connection.pk))
+def _claim_notices(connection: Connection) -> Sequence[DueNotice]:
+    return claim_due_notices(
+        shop_id=_shop_id(connection),
+        limit=NOTICE_CLAIM,
+        one_parcel_per_line=capabilities(connection).one_parcel_per_line,
+        at=timezone.now(),
+        by=actor("connection", connection.pk),
+    )
 
+
+def _send_notices(connection: Connection, channel: ChannelAdapter, due: Sequence[DueNotice]) -> None:
     lines = [
         DispatchLine(
             key=notice.notice_id,
@@ -313,18 +255,29 @@ def _send_notices(connection: Connection, channel: ChannelAdapter, due: Sequence
         call=channel.push_dispatch,
         lines=lines,
         subjects={notice.notice_id: notice.outer_id for notice in due},
-        record=record,
+        record=partial(record_notice_answers, by=actor("connection", connection.pk)),
     )
 
 
 # --- on sale and off ----------------------------------------------------------------------------------------
 
 
+def _claim_requests(connection: Connection) -> Sequence[DueRequest]:
+    return claim_due_requests(shop_id=_shop_id(connection), limit=LISTING_CLAIM, at=timezone.now())
+
+
+def _send_requests(connection: Connection, channel: ChannelAdapter, due: Sequence[DueRequest]) -> None:
+    of_act = {act: [row for row in due if row.act == act] for act in Act}
+    _send_listings(connection, "delist_items", channel.delist_items, of_act[Act.WITHDRAW])
+    _send_titles(connection, channel, of_act[Act.UPDATE])
+    _send_listings(connection, "list_items", channel.list_items, of_act[Act.PUBLISH])
+
+
 def _send_listings(
     connection: Connection,
+    operation: str,
     call: Callable[..., list[LineResult]],
     due: Sequence[DueRequest],
-    act: Act,
 ) -> None:
     if not due:
         return
@@ -347,11 +300,11 @@ def _send_listings(
     ]
     _send(
         connection=connection,
-        operation="list_items" if act == Act.PUBLISH else "delist_items",
+        operation=operation,
         call=call,
         lines=lines,
         subjects={row.request_id: f"{row.outer_item_id}/{row.outer_sku_id}" for row in due},
-        record=_record_requests,
+        record=record_request_answers,
     )
 
 
@@ -368,27 +321,13 @@ def _send_titles(connection: Connection, channel: ChannelAdapter, due: Sequence[
         call=channel.update_items,
         lines=[TitleLine(row.request_id, row.outer_item_id, row.title) for row in due],
         subjects={row.request_id: row.outer_item_id for row in due},
-        record=_record_requests,
+        record=record_request_answers,
     )
 
 
 def _refuse_requests(due: Sequence[DueRequest], reason: str) -> None:
-    answers = [RequestAnswer(row.request_id, ok=False, detail=reason, is_final=True) for row in due]
+    answers = [Answer(row.request_id, ok=False, detail=reason, is_final=True) for row in due]
     record_request_answers(answers=answers, at=timezone.now())
-
-
-def _record_requests(results: Sequence[LineResult], at: datetime) -> None:
-    answers = [
-        RequestAnswer(
-            request_id=result.key,
-            ok=result.ok,
-            detail=result.detail or ("" if result.ok else result.code),
-            is_final=result.is_final,
-            retry_seconds=result.retry_seconds,
-        )
-        for result in results
-    ]
-    record_request_answers(answers=answers, at=at)
 
 
 # --- all ---------------------------------------------------------------------------------------------------
@@ -400,24 +339,28 @@ def _send(
     operation: str,
     call: Callable[..., list[LineResult]],
     lines: Sequence[Line],
-    subjects: dict[int, str],
-    record: Callable[[Sequence[LineResult], datetime], None],
+    subjects: Mapping[int, str],
+    record: Record,
+    versions: Mapping[int, int] | None = None,
 ) -> None:
     """One call, its answers on the books and in the log. A channel that is away fails every line, for later.
 
-    A line without an answer counts as unanswered: an adapter's slip must not look like a yes.
+    A line without an answer counts as unanswered: an adapter's slip must not look like a yes. `subjects`: by the
+    lines' keys, what the log shows. `versions`: of told values, which one was sent.
     """
+    versions = versions or {}
     started = time.monotonic()
     try:
         answered = {result.key: result for result in call(lines=lines)}
     except (ChannelUnavailable, ChannelRejected) as failed:
         retry_seconds = failed.retry_seconds if isinstance(failed, ChannelUnavailable) else None
-        record([_unanswered(key, failed.detail, retry_seconds) for key in subjects], timezone.now())
+        unanswered = [_unanswered(key, failed.detail, retry_seconds) for key in subjects]
+        record(answers=_answers(unanswered, versions), at=timezone.now())
         raise
     results = [answered.get(key) or _unanswered(key, "no answer for this line") for key in subjects]
     # The log first: who dies between the two has told a number that does not count yet, and tells it again.
     _log(connection, operation, results, subjects, int((time.monotonic() - started) * 1000))
-    record(results, timezone.now())
+    record(answers=_answers(results, versions), at=timezone.now())
     _raise_if_away(operation, results)
 
 
@@ -434,6 +377,20 @@ def _raise_if_away(operation: str, results: Sequence[LineResult]) -> None:
     )
 
 
+def _answers(results: Iterable[LineResult], versions: Mapping[int, int]) -> list[Answer]:
+    return [
+        Answer(
+            result.key,
+            ok=result.ok,
+            detail=result.detail or ("" if result.ok else result.code),
+            is_final=result.is_final,
+            retry_seconds=result.retry_seconds,
+            version=versions.get(result.key, 0),
+        )
+        for result in results
+    ]
+
+
 def _unanswered(key: int, detail: str, retry_seconds: int | None = None) -> LineResult:
     return LineResult(key, ok=False, code="unanswered", detail=detail, retry_seconds=retry_seconds)
 
@@ -442,7 +399,7 @@ def _log(
     connection: Connection,
     operation: str,
     results: Iterable[LineResult],
-    subjects: dict[int, str],
+    subjects: Mapping[int, str],
     duration_ms: int,
 ) -> None:
     messages = [

@@ -9,15 +9,13 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from inventory.availability import SELLABLE
+from omni.kernel.answers import Answer, Told, record_told
 from omni.kernel.sql import execute, fetch_all
 
 # A call that was not answered for so long is taken as lost, and its number is due again.
 ANSWER_WITHIN = timedelta(seconds=60)
 # Changes of one listing that come closer together become one call.
-PUSH_INTERVAL = timedelta(seconds=1)
-RETRY_SECONDS_MAX = 600
-# What a channel refused for good is tried again when the number changes, or after a day.
-REFUSED_FOR = timedelta(days=1)
+TOLD = Told("inventory_publishedstock", "quantity", pause=timedelta(seconds=1))
 
 # One planner at a time: two could compute from two moments and the older numbers be written last. Nothing else
 # takes this lock, and a crash gives it back.
@@ -30,7 +28,7 @@ TAKE_CHANGES = """
     ) RETURNING sku_id, shop_id
 """
 
-# Writes only numbers that changed, locked in id order as `record_stock_answers` does. A call that is under way is
+# Writes only numbers that changed, locked in id order as `record_told` does. A call that is under way is
 # waited for (its `not_before`), or two calls could overtake each other on their way. `desired_at` is since when the
 # channel does not show what it should, however often that has changed since. New rows are sorted: otherwise the look
 # for missing ones could go over those that it has just written, again for each.
@@ -84,25 +82,6 @@ CLAIM = """
               due.is_increase
 """
 
-# In id order, as the planner does; claims never wait for a lock.
-LOCK_ANSWERED = """
-    SELECT id, attempts FROM inventory_publishedstock WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
-"""
-# An answer to an older call than the last changes nothing.
-ACKNOWLEDGE = """
-    UPDATE inventory_publishedstock p
-    SET acked_quantity = p.sent_quantity, acked_version = v.version, acked_at = %(at)s, attempts = 0,
-        last_error = '', not_before = greatest(%(at)s, p.sent_at + %(interval)s)
-    FROM unnest(%(ids)s::bigint[], %(versions)s::bigint[]) AS v(id, version)
-    WHERE p.id = v.id AND p.sent_version = v.version AND p.acked_version < v.version
-"""
-POSTPONE = """
-    UPDATE inventory_publishedstock p SET last_error = v.detail, not_before = v.not_before
-    FROM unnest(%(ids)s::bigint[], %(versions)s::bigint[], %(details)s::text[], %(moments)s::timestamptz[])
-        AS v(id, version, detail, not_before)
-    WHERE p.id = v.id AND p.sent_version = v.version AND p.acked_version < v.version
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class DueStock:
@@ -116,18 +95,6 @@ class DueStock:
     quantity: int
     version: int
     is_increase: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StockAnswer:
-    """What the channel said to one number. `is_final`: it will not take it however often it is told."""
-
-    published_id: int
-    version: int
-    ok: bool
-    detail: str = ""
-    is_final: bool = False
-    retry_seconds: int | None = None
 
 
 @transaction.atomic
@@ -162,7 +129,7 @@ def _plan(sku_ids: list[int] | None, sold: Sequence[tuple[int, int]], at: dateti
             "sold_shops": [shop_id for shop_id, _sku_id in sold],
             "sold_skus": [sku_id for _shop_id, sku_id in sold],
             "at": at,
-            "interval": PUSH_INTERVAL,
+            "interval": TOLD.pause,
         },
     )
 
@@ -180,35 +147,6 @@ def claim_due_stock(*, shop_id: int, limit: int, at: datetime) -> list[DueStock]
 
 
 @transaction.atomic
-def record_stock_answers(*, answers: Sequence[StockAnswer], at: datetime) -> None:
-    """Note what the channel said. Only the answer to the last call of a listing counts, and only once.
-
-    A number that was not taken is due again after `retry_seconds`, or after ever longer; one that was refused for
-    good when it changes, or after a day.
-    """
-    attempts = dict(fetch_all(LOCK_ANSWERED, [[answer.published_id for answer in answers]]))
-    taken = [answer for answer in answers if answer.ok]
-    if taken:
-        ids, versions = [answer.published_id for answer in taken], [answer.version for answer in taken]
-        execute(ACKNOWLEDGE, {"ids": ids, "versions": versions, "at": at, "interval": PUSH_INTERVAL})
-    refused = [answer for answer in answers if not answer.ok]
-    if refused:
-        ids = [answer.published_id for answer in refused]
-        moments = [at + _delay(answer, attempts.get(answer.published_id, 1)) for answer in refused]
-        execute(
-            POSTPONE,
-            {
-                "ids": ids,
-                "versions": [answer.version for answer in refused],
-                "details": [answer.detail[:2000] for answer in refused],
-                "moments": moments,
-            },
-        )
-
-
-def _delay(answer: StockAnswer, attempts: int) -> timedelta:
-    if answer.is_final:
-        return REFUSED_FOR
-    if answer.retry_seconds is not None:
-        return timedelta(seconds=answer.retry_seconds)
-    return timedelta(seconds=min(RETRY_SECONDS_MAX, 2**attempts))
+def record_stock_answers(*, answers: Sequence[Answer], at: datetime) -> None:
+    """Note what the channel said to published rows, each with the version that was sent. See `record_told`."""
+    record_told(TOLD, answers=answers, at=at)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from omni.kernel.answers import Answer, wait_after
 from omni.kernel.sentences import sentence
 from omni.kernel.sql import execute, fetch_all
 from orders.models import DispatchNotice
@@ -50,7 +51,6 @@ HELD_BACK = timedelta(seconds=5)
 ONE_PARCEL_PER_LINE = sentence(
     "The channel keeps one parcel number per line, and all lines of this parcel have theirs already: %(numbers)s."
 )
-BACKOFF_SECONDS = (2, 5, 15, 60, 300, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,6 @@ class DueNotice:
     is_whole_order: bool
     carrier_code: str
     tracking_no: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoticeAnswer:
-    """`is_final` and not ok: a person must look."""
-
-    notice_id: int
-    ok: bool
-    detail: str = ""
-    is_final: bool = False
-    retry_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,28 +145,30 @@ def _find_tellers(due: Sequence[DueNotice]) -> Mapping[tuple[int, str], Teller]:
 
 
 @transaction.atomic
-def record_notice_answers(*, answers: Sequence[NoticeAnswer], at: datetime, by: str) -> None:
-    """Write down what the channel answered. A second answer to the same notice changes nothing."""
+def record_notice_answers(*, answers: Sequence[Answer], at: datetime, by: str) -> None:
+    """Write down what the channel answered. A second answer to the same notice changes nothing.
+
+    What it will never take is failed, and waits for a person.
+    """
     if not answers:
         return
     attempts = dict(
-        DispatchNotice.objects.filter(pk__in=[a.notice_id for a in answers]).values_list("pk", "attempts")
+        DispatchNotice.objects.filter(pk__in=[a.key for a in answers]).values_list("pk", "attempts")
     )
     columns: tuple[list[object], ...] = ([], [], [], [], [])
     for answer in answers:
         state = "sent" if answer.ok else "failed" if answer.is_final else "due"
-        wait = answer.retry_seconds or BACKOFF_SECONDS[min(attempts.get(answer.notice_id, 1), 6) - 1]
         values = (
-            answer.notice_id,
+            answer.key,
             state,
             answer.detail,
-            at + timedelta(seconds=wait),
+            at + wait_after(answer, attempts=attempts.get(answer.key, 1)),
             at if answer.ok else None,
         )
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     changed = fetch_all(ANSWER, list(columns))
-    details = {answer.notice_id: answer.detail for answer in answers}
+    details = {answer.key: answer.detail for answer in answers}
     record_happenings(
         happenings=[
             Happening(

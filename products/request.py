@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from omni.kernel import doorbell
+from omni.kernel.answers import Answer, wait_after
 from omni.kernel.audit import record_acts
 from omni.kernel.errors import BadInput
 from omni.kernel.events import record_events
@@ -26,7 +27,6 @@ PUSH = "integrations.tasks.push_due_listings"
 
 # A call that was not answered for so long is taken as lost, and its request is due again.
 ANSWER_WITHIN = timedelta(seconds=120)
-RETRY_SECONDS_MAX = 600
 
 LOCK = """
     SELECT id, shop_id, state, outer_item_id IS NOT NULL FROM products_listing
@@ -155,17 +155,6 @@ class DueRequest:
     is_whole_item: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RequestAnswer:
-    """What the channel said to one line. `is_final`: it will not do it however often it is asked."""
-
-    request_id: int
-    ok: bool
-    detail: str = ""
-    is_final: bool = False
-    retry_seconds: int | None = None
-
-
 def publish_listings(
     *,
     listing_ids: Sequence[int],
@@ -290,40 +279,40 @@ def claim_due_requests(*, shop_id: int, limit: int, at: datetime) -> list[DueReq
 
 
 @transaction.atomic
-def record_request_answers(*, answers: Sequence[RequestAnswer], at: datetime) -> None:
+def record_request_answers(*, answers: Sequence[Answer], at: datetime) -> None:
     """Note what the channel said, and move the listings that it said yes to. An answer counts once.
 
     Whoever tells stock hears of what is on sale now. A line that was not answered is due again after
-    `retry_seconds`, or after ever longer; one that was refused for good waits for a person.
+    `wait_after`; one that was refused for good waits for a person.
     """
-    ids = [answer.request_id for answer in answers]
+    ids = [answer.key for answer in answers]
     # Listings before requests, as those who ask lock them; then whoever was first has the answer.
     listing_ids = ListingRequest.objects.filter(pk__in=ids).values_list("listing_id", flat=True)
     fetch_all(LOCK_LISTINGS, [list(listing_ids)])
     rows = {row[0]: row for row in fetch_all(LOCK_ANSWERED, [ids])}
-    live = [answer for answer in answers if answer.request_id in rows]
+    live = [answer for answer in answers if answer.key in rows]
     _close([answer for answer in live if answer.ok or answer.is_final], at)
     later = [answer for answer in live if not (answer.ok or answer.is_final)]
     if later:
-        moments = [at + _delay(answer, rows[answer.request_id][3]) for answer in later]
+        moments = [at + wait_after(answer, attempts=rows[answer.key][3]) for answer in later]
         execute(
             POSTPONE,
             {
-                "ids": [answer.request_id for answer in later],
+                "ids": [answer.key for answer in later],
                 "answers": [answer.detail[:2000] for answer in later],
                 "moments": moments,
             },
         )
-    taken = [(answer.request_id, rows[answer.request_id][2]) for answer in live if answer.ok]
+    taken = [(answer.key, rows[answer.key][2]) for answer in live if answer.ok]
     _move([(ident, act) for ident, act in taken if act != Act.UPDATE], at)
 
 
-def _close(answers: Sequence[RequestAnswer], at: datetime) -> None:
+def _close(answers: Sequence[Answer], at: datetime) -> None:
     if answers:
         execute(
             CLOSE,
             {
-                "ids": [answer.request_id for answer in answers],
+                "ids": [answer.key for answer in answers],
                 "states": ["done" if answer.ok else "refused" for answer in answers],
                 "answers": [answer.detail[:2000] for answer in answers],
                 "at": at,
@@ -344,12 +333,6 @@ def _move(taken: Sequence[tuple[int, str]], at: datetime) -> None:
     record_events(
         *(ListingsChanged(shop_id, tuple(sorted(skus))) for shop_id, skus in sorted(listed.items()))
     )
-
-
-def _delay(answer: RequestAnswer, attempts: int) -> timedelta:
-    if answer.retry_seconds is not None:
-        return timedelta(seconds=answer.retry_seconds)
-    return timedelta(seconds=min(RETRY_SECONDS_MAX, 2 ** min(attempts, 12)))
 
 
 @transaction.atomic

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
+from omni.kernel.answers import Answer, Told, record_told
 from omni.kernel.audit import record_acts
 from omni.kernel.sql import execute, fetch_all
 from products.models import PublishedPrice
@@ -16,9 +17,7 @@ from products.prices.effective import AMOUNT, CONCERNS, IN_FORCE, RANK
 
 # A call that was not answered for so long is taken as lost, and its price is due again.
 ANSWER_WITHIN = timedelta(seconds=120)
-RETRY_SECONDS_MAX = 600
-# What a channel refused for good is tried again when the price changes, or after a day.
-REFUSED_FOR = timedelta(days=1)
+TOLD = Told("products_publishedprice", "amount")
 
 # One planner at a time: two could compute from two moments and the older prices be written last. Nothing else takes
 # this lock, and a crash gives it back.
@@ -33,7 +32,7 @@ TAKE_CHANGES = """
 # What a listing should show. It gets its first row with the first approved price that concerns it; before, its
 # channel's price is the channel's own. A listing whose every price lies below the floor keeps what it shows:
 # `approved_below_floor` lists the prices. Written are only rows that change, locked in id order as
-# `record_price_answers` does; a call that is under way is waited for (its `not_before`), or two calls could overtake
+# `record_told` does; a call that is under way is waited for (its `not_before`), or two calls could overtake
 # each other on their way. `desired_at` is since when the channel does not show what it should.
 PLAN = f"""
     WITH in_force AS MATERIALIZED ({IN_FORCE}), computed AS MATERIALIZED (
@@ -93,24 +92,6 @@ CLAIM = """
     WHERE p.id = due.id
     RETURNING p.id, due.outer_item_id, due.outer_sku_id, due.code, p.sent_amount, p.currency, p.sent_version
 """
-# In id order, as the planner does; claims never wait for a lock.
-LOCK_ANSWERED = """
-    SELECT id, attempts FROM products_publishedprice WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
-"""
-# An answer to an older call than the last changes nothing.
-ACKNOWLEDGE = """
-    UPDATE products_publishedprice p
-    SET acked_amount = p.sent_amount, acked_version = v.version, acked_at = %(at)s, attempts = 0, last_error = '',
-        not_before = %(at)s
-    FROM unnest(%(ids)s::bigint[], %(versions)s::bigint[]) AS v(id, version)
-    WHERE p.id = v.id AND p.sent_version = v.version AND p.acked_version < v.version
-"""
-POSTPONE = """
-    UPDATE products_publishedprice p SET last_error = v.detail, not_before = v.not_before
-    FROM unnest(%(ids)s::bigint[], %(versions)s::bigint[], %(details)s::text[], %(moments)s::timestamptz[])
-        AS v(id, version, detail, not_before)
-    WHERE p.id = v.id AND p.sent_version = v.version AND p.acked_version < v.version
-"""
 # By a person, who wants to see it now: due at once, and told even if the channel said that it has it.
 AGAIN = """
     UPDATE products_publishedprice p
@@ -132,18 +113,6 @@ class DuePrice:
     amount: Decimal
     currency: str
     version: int
-
-
-@dataclass(frozen=True, slots=True)
-class PriceAnswer:
-    """What the channel said to one price. `is_final`: it will not take it however often it is told."""
-
-    published_id: int
-    version: int
-    ok: bool
-    detail: str = ""
-    is_final: bool = False
-    retry_seconds: int | None = None
 
 
 @transaction.atomic
@@ -193,28 +162,9 @@ def claim_due_prices(*, shop_id: int, limit: int, at: datetime) -> list[DuePrice
 
 
 @transaction.atomic
-def record_price_answers(*, answers: Sequence[PriceAnswer], at: datetime) -> None:
-    """Note what the channel said. Only the answer to the last call of a listing counts, and only once.
-
-    A price that was not taken is due again after `retry_seconds`, or after ever longer; one that was refused for good
-    when it changes, or after a day.
-    """
-    attempts = dict(fetch_all(LOCK_ANSWERED, [[answer.published_id for answer in answers]]))
-    taken = [answer for answer in answers if answer.ok]
-    if taken:
-        ids, versions = [answer.published_id for answer in taken], [answer.version for answer in taken]
-        execute(ACKNOWLEDGE, {"ids": ids, "versions": versions, "at": at})
-    refused = [answer for answer in answers if not answer.ok]
-    if refused:
-        execute(
-            POSTPONE,
-            {
-                "ids": [answer.published_id for answer in refused],
-                "versions": [answer.version for answer in refused],
-                "details": [answer.detail[:2000] for answer in refused],
-                "moments": [at + _delay(answer, attempts.get(answer.published_id, 1)) for answer in refused],
-            },
-        )
+def record_price_answers(*, answers: Sequence[Answer], at: datetime) -> None:
+    """Note what the channel said to published rows, each with the version that was sent. See `record_told`."""
+    record_told(TOLD, answers=answers, at=at)
 
 
 @transaction.atomic
@@ -223,11 +173,3 @@ def push_prices_again(*, published_ids: Sequence[int], at: datetime, by: str) ->
     idents = [ident for (ident,) in fetch_all(AGAIN, [at, at, list(published_ids)])]
     record_acts(by=by, action="price.told_again", kind=PublishedPrice, object_ids=idents, at=at)
     return idents
-
-
-def _delay(answer: PriceAnswer, attempts: int) -> timedelta:
-    if answer.is_final:
-        return REFUSED_FOR
-    if answer.retry_seconds is not None:
-        return timedelta(seconds=answer.retry_seconds)
-    return timedelta(seconds=min(RETRY_SECONDS_MAX, 2**attempts))

@@ -15,7 +15,7 @@ from integrations.lease import open_streams
 from integrations.models import Connection, Cursor, MessageLog
 from integrations.push import push_dispatches, push_stock
 from inventory.models import PublishedStock
-from inventory.publish import plan_published_stock
+from inventory.publish import TOLD, plan_published_stock
 from orders.capture import capture_orders
 from orders.dispatch import retry_notices
 from orders.models import DispatchNotice, FulfilmentOrder, Parcel, SalesOrder, Shipment
@@ -36,7 +36,7 @@ def market(monkeypatch: pytest.MonkeyPatch) -> Market:
     market = Market()
     monkeypatch.setitem(registry.CHANNELS, "fake", market)
     # coalescing waits a second between two calls of a listing; here every change is due at once
-    monkeypatch.setattr("inventory.publish.PUSH_INTERVAL", timedelta(0))
+    monkeypatch.setattr("inventory.publish.TOLD", TOLD._replace(pause=timedelta(0)))
     return market
 
 

@@ -11,13 +11,13 @@ from django.utils import timezone
 from inventory.models import PublishedStock, ShopPool, StockChange
 from inventory.publish import (
     DueStock,
-    StockAnswer,
     claim_due_stock,
     plan_all_published_stock,
     plan_published_stock,
     record_stock_answers,
 )
 from inventory.tasks import plan_published
+from omni.kernel.answers import Answer
 from tests.factories.inventory import Scene, put_stock
 from tests.factories.products import ListingFactory, SkuFactory
 
@@ -33,7 +33,7 @@ def claim(scene: Scene, at: datetime | None = None) -> list[DueStock]:
 
 
 def accept(due: list[DueStock], at: datetime | None = None) -> None:
-    answers = [StockAnswer(number.published_id, number.version, ok=True) for number in due]
+    answers = [Answer(number.published_id, ok=True, version=number.version) for number in due]
     record_stock_answers(answers=answers, at=at or timezone.now())
 
 
@@ -169,11 +169,11 @@ def test_a_refusal_is_tried_again_later_and_a_final_one_when_the_number_changes(
     now = timezone.now() + timedelta(seconds=2)
     [due] = claim(scene, now)
 
-    later = StockAnswer(due.published_id, due.version, ok=False, detail="throttled", retry_seconds=30)
+    later = Answer(due.published_id, ok=False, detail="throttled", retry_seconds=30, version=due.version)
     record_stock_answers(answers=[later], at=now)
     assert claim(scene, now + timedelta(seconds=29)) == []
     [due] = claim(scene, now + timedelta(seconds=30))
-    never = StockAnswer(due.published_id, due.version, ok=False, detail="item is gone", is_final=True)
+    never = Answer(due.published_id, ok=False, detail="item is gone", is_final=True, version=due.version)
     record_stock_answers(answers=[never], at=now + timedelta(seconds=31))
     assert claim(scene, now + timedelta(hours=2)) == []
     scene.promise(1)

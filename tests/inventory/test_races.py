@@ -20,7 +20,7 @@ from django.conf import LazySettings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from inventory import advance, book, commit, fill, lock, publish, receive, reserve
+from inventory import advance, book, commit, fill, lock, receive, reserve
 from inventory.commit import Commitment, commit_stock
 from inventory.count import StockCount, count_stock
 from inventory.fill import fill_shortages
@@ -28,13 +28,14 @@ from inventory.lock import LineIsBusy, LockDidNotHold
 from inventory.models import PublishedStock, Reservation, Shortage, StockPool
 from inventory.pools import PoolMove, move_between_pools
 from inventory.publish import (
-    StockAnswer,
     claim_due_stock,
     plan_published_stock,
     record_stock_answers,
 )
 from inventory.receive import StockReceipt, receive_stock
 from inventory.reserve import Demand, reserve_stock
+from omni.kernel import answers
+from omni.kernel.answers import Answer
 from products.models import Sku
 from tests.factories.inventory import LocationFactory, Scene, ShopPoolFactory, parts_of, put_stock
 from tests.factories.products import ListingFactory, SkuFactory
@@ -500,17 +501,17 @@ def publishing_race() -> None:
     def tell() -> None:
         at = timezone.now() + timedelta(hours=1)  # nothing has to wait
         due = claim_due_stock(shop_id=base.shop.pk, limit=100, at=at)
-        answers = [StockAnswer(number.published_id, number.version, chance.random() < 0.8) for number in due]
-        chance.shuffle(answers)
-        record_stock_answers(answers=answers, at=at)
+        given = [Answer(number.published_id, chance.random() < 0.8, version=number.version) for number in due]
+        chance.shuffle(given)
+        record_stock_answers(answers=given, at=at)
 
     before = deadlocks()
     run_together([change_and_plan, tell, tell] * 25)
     tell()
     PublishedStock.objects.update(not_before=timezone.now())
     while due := claim_due_stock(shop_id=base.shop.pk, limit=100, at=timezone.now() + timedelta(hours=1)):
-        answers = [StockAnswer(number.published_id, number.version, ok=True) for number in due]
-        record_stock_answers(answers=answers, at=timezone.now())
+        given = [Answer(number.published_id, ok=True, version=number.version) for number in due]
+        record_stock_answers(answers=given, at=timezone.now())
 
     assert deadlocks() == before
     assert set(PublishedStock.objects.values_list("acked_quantity", flat=True)) == {1000 - 25}
@@ -520,8 +521,8 @@ def publishing_race() -> None:
 @pytest.fixture
 def slow_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows of an answer are locked so slowly that planning always falls into it."""
-    slow = publish.LOCK_ANSWERED.replace("SELECT id, attempts", "SELECT id, attempts, pg_sleep(0.002)")
-    monkeypatch.setattr(publish, "LOCK_ANSWERED", f"SELECT id, attempts FROM ({slow}) AS slow")  # noqa: S608
+    slow = answers.LOCK_TOLD.replace("SELECT id, attempts", "SELECT id, attempts, pg_sleep(0.002)")
+    monkeypatch.setattr(answers, "LOCK_TOLD", f"SELECT id, attempts FROM ({slow}) AS slow")  # noqa: S608
 
 
 @pytest.mark.usefixtures("slow_answers")
@@ -531,9 +532,9 @@ def test_planning_and_answering_at_once_never_deadlock_and_end_at_the_right_numb
 
 @pytest.mark.usefixtures("slow_answers", "broken_on_purpose")
 def test_mutant_without_the_order_of_answers_they_deadlock(monkeypatch: pytest.MonkeyPatch) -> None:
-    unordered = publish.LOCK_ANSWERED.replace("ORDER BY id", "ORDER BY random()")
-    assert unordered != publish.LOCK_ANSWERED
-    monkeypatch.setattr(publish, "LOCK_ANSWERED", unordered)
+    unordered = answers.LOCK_TOLD.replace("ORDER BY id", "ORDER BY random()")
+    assert unordered != answers.LOCK_TOLD
+    monkeypatch.setattr(answers, "LOCK_TOLD", unordered)
 
     must_break(publishing_race)
 
@@ -541,9 +542,9 @@ def test_mutant_without_the_order_of_answers_they_deadlock(monkeypatch: pytest.M
 @pytest.mark.usefixtures("broken_on_purpose")
 def test_mutant_that_believes_any_answer_ends_at_a_wrong_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """`ack` without its version: what was answered to an older call counts for the newest."""
-    believing = publish.ACKNOWLEDGE.replace("acked_version = v.version", "acked_version = p.desired_version")
-    assert believing != publish.ACKNOWLEDGE
-    monkeypatch.setattr(publish, "ACKNOWLEDGE", believing)
+    believing = answers.ACKNOWLEDGE.replace("acked_version = v.version", "acked_version = p.desired_version")
+    assert believing != answers.ACKNOWLEDGE
+    monkeypatch.setattr(answers, "ACKNOWLEDGE", believing)
 
     must_break(publishing_race)
 

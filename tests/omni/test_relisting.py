@@ -13,8 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from inventory.models import PublishedStock, ShopPool, StockChange
-from inventory.publish import StockAnswer, claim_due_stock, record_stock_answers
+from inventory.publish import claim_due_stock, record_stock_answers
 from inventory.tasks import plan_published
+from omni.kernel.answers import Answer
 from omni.kernel.models import OutboxEvent
 from omni.tasks import relay_outbox
 from products.map import map_listing
@@ -53,7 +54,7 @@ def change_nothing_and_sweep(house: House) -> None:
 
 def acknowledge(house: House) -> None:
     due = claim_due_stock(shop_id=house.shop.pk, limit=100, at=timezone.now())
-    answers = [StockAnswer(row.published_id, row.version, ok=True) for row in due]
+    answers = [Answer(row.published_id, ok=True, version=row.version) for row in due]
     record_stock_answers(answers=answers, at=timezone.now())
     assert not is_due()
 

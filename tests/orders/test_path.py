@@ -10,6 +10,7 @@ import pytest
 
 from inventory.count import StockCount, count_stock
 from inventory.models import Reservation, StockLevel, StockPool
+from omni.kernel.answers import Answer
 from omni.kernel.errors import BadInput
 from orders.cancel import CancelAnswer, cancel_orders, claim_cancel_questions, record_cancel_answers
 from orders.confirm import (
@@ -20,7 +21,7 @@ from orders.confirm import (
     confirm_shipment,
     record_progress,
 )
-from orders.dispatch import NoticeAnswer, claim_due_notices, record_notice_answers, retry_notices
+from orders.dispatch import claim_due_notices, record_notice_answers, retry_notices
 from orders.draft import ChannelState, LineRefund
 from orders.hold import NewHold, place_holds, resolve_holds
 from orders.models import DispatchNotice, FulfilmentOrder, Parcel, ReviewRule, SalesOrder, Shipment
@@ -55,7 +56,7 @@ def test_a_clean_order_goes_from_capture_to_parcel_and_its_channel_is_told(house
 
     ship(fulfilment, house.sku.code, 3)
     (notice,) = claim_due_notices(shop_id=house.shop.pk, limit=10, **BY)
-    record_notice_answers(answers=[NoticeAnswer(notice.notice_id, ok=True)], **BY)
+    record_notice_answers(answers=[Answer(notice.notice_id, ok=True)], **BY)
 
     assert stage(order) == Stage.SHIPPED
     assert (notice.outer_id, notice.is_whole_order, notice.tracking_no) == (order.outer_id, True, "SFK1")
@@ -381,9 +382,7 @@ class TestShipment:
         ship(release(house.order()), house.sku.code, 1)
         (notice,) = claim_due_notices(shop_id=house.shop.pk, limit=10, **BY)
 
-        record_notice_answers(
-            answers=[NoticeAnswer(notice.notice_id, False, "no such trade", is_final=True)], **BY
-        )
+        record_notice_answers(answers=[Answer(notice.notice_id, False, "no such trade", is_final=True)], **BY)
         failed = DispatchNotice.objects.get().state
         retry_notices(notice_ids=[notice.notice_id], **BY)
 

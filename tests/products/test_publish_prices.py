@@ -7,13 +7,12 @@ from decimal import Decimal
 
 import pytest
 
+from omni.kernel.answers import REFUSED_FOR, Answer
 from products.events import ListingsChanged, ProductsChanged
 from products.models import Listing, PriceChange, PublishedPrice, Shop, Sku
 from products.prices.decide import withdraw_prices
 from products.prices.publish import (
-    REFUSED_FOR,
     DuePrice,
-    PriceAnswer,
     claim_due_prices,
     plan_all_published_prices,
     plan_published_prices,
@@ -51,7 +50,7 @@ def claim(shop: Shop, at: datetime = NOON) -> list[DuePrice]:
 
 
 def answer(due: DuePrice, *, at: datetime = NOON, ok: bool = True, **more: object) -> None:
-    given = PriceAnswer(due.published_id, due.version, ok=ok, **more)  # type: ignore[arg-type]
+    given = Answer(due.published_id, ok=ok, version=due.version, **more)  # type: ignore[arg-type]
     record_price_answers(answers=[given], at=at)
 
 

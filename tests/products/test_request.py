@@ -10,13 +10,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from omni.kernel.answers import Answer
 from omni.kernel.models import OutboxEvent
 from products.models import Listing, ListingRequest, Shop
 from products.observe import SeenItem, observe_items
 from products.request import (
     DueRequest,
     EndsBeforeItStarts,
-    RequestAnswer,
     cancel_requests,
     claim_due_requests,
     publish_listings,
@@ -50,7 +50,7 @@ def claim(shop: Shop, at: Any = NOON) -> list[DueRequest]:
 
 
 def answer(due: list[DueRequest], at: Any = NOON, **values: Any) -> None:
-    answers = [RequestAnswer(row.request_id, **({"ok": True} | values)) for row in due]
+    answers = [Answer(row.request_id, **({"ok": True} | values)) for row in due]
     record_request_answers(answers=answers, at=at)
 
 

@@ -27,6 +27,7 @@ from integrations.contract import (
     TitleLine,
     find_none,
 )
+from omni.kernel.batches import batches
 from omni.kernel.http import HttpClient
 from orders.draft import OrderDraft, RefundDraft
 from products.observe import SeenItem
@@ -120,7 +121,7 @@ class MedusaAdapter:
 
     def read_orders(self, *, outer_ids: Sequence[str]) -> list[OrderDraft | BadPayload]:
         found: list[OrderDraft | BadPayload] = []
-        for ids in _batches(outer_ids, PAGE):
+        for ids in batches(outer_ids, PAGE):
             page = self._list(
                 "/admin/orders", key="orders", fields=ORDER_FIELDS, limit=str(len(ids)), **_any_of("id", ids)
             )
@@ -233,7 +234,7 @@ class MedusaAdapter:
         found: dict[str, Json] = {}
         for column, key in (("id", "outer_sku_id"), ("sku", "sku_code")):
             names = list(dict.fromkeys(name for line in lines if (name := _name(line)) == getattr(line, key)))
-            for some in _batches(names, IDS_AT_ONCE):
+            for some in batches(names, IDS_AT_ONCE):
                 page = self._list(
                     "/admin/product-variants",
                     key="variants",
@@ -587,11 +588,6 @@ def _name(line: StockLine | PriceLine) -> str:
 
 def _any_of(column: str, values: Sequence[str]) -> dict[str, str]:
     return {f"{column}[{place}]": value for place, value in enumerate(values)}
-
-
-def _batches(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
 
 
 def _iso(moment: datetime) -> str:

@@ -1,0 +1,81 @@
+"""What stands below the form of a product, a SKU or a listing: its pictures, and what hangs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from omni.kernel.admin_base import BaseAdmin
+from omni.kernel.display import Money
+from products.models import Listing, Sku, Spu
+from products.scope import visible_shop_ids
+from products.template import of_sku, say_values, template_of
+
+ROWS_MAX = 200
+PICTURES_MAX = 12
+
+
+class PanelledAdmin(BaseAdmin):
+    """Shows the templates of `panels` below its form, each with what `panel_context` says."""
+
+    change_form_outer_after_template = "products/panels.html"
+    panels: ClassVar[tuple[str, ...]] = ()
+
+    def panel_context(self, request: HttpRequest, row: Any) -> Mapping[str, Any]:
+        """What the panels of one row show."""
+        return {}
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
+    ) -> HttpResponse:
+        if obj is not None:
+            context |= {"panels": self.panels, **self.panel_context(request, obj)}
+        answer: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
+        return answer
+
+
+def pictures_panel(request: HttpRequest, row: Any) -> dict[str, Any]:
+    """The pictures of its own, for people who may see the library."""
+    if not request.user.has_perm("products.view_image"):
+        return {"pictures": None}
+    uses = row.image_uses.select_related("image").order_by("position")[:PICTURES_MAX]
+    page = reverse(f"admin:products_{row._meta.model_name}_pictures", args=[row.pk])
+    return {"pictures": [use.image for use in uses], "pictures_page": page}
+
+
+def skus_panel(spu: Spu) -> dict[str, Any]:
+    """The SKUs of a product with what tells them apart, in the order of their codes."""
+    template = of_sku(template_of(spu.category_id))
+    skus = list(Sku.objects.filter(spu=spu).order_by("code")[: ROWS_MAX + 1])
+    rows = [
+        (
+            sku,
+            ", ".join(said for _name, said in say_values(template, sku.attributes)),
+            Money(sku.list_price, sku.currency).text() if sku.list_price is not None else "–",
+        )
+        for sku in skus[:ROWS_MAX]
+    ]
+    return {"skus": rows, "has_more_skus": len(skus) > ROWS_MAX}
+
+
+def listings_panel(request: HttpRequest, sku: Sku) -> dict[str, Any]:
+    """Where a SKU is listed, in the shops of whoever looks."""
+    if not request.user.has_perm("products.view_listing"):
+        return {"listings": None}
+    listings = Listing.objects.filter(sku=sku).select_related("shop", "published_price")
+    shops = visible_shop_ids(request.user)
+    if shops is not None:
+        listings = listings.filter(shop__in=shops)
+    rows = [(listing, _price_of(listing)) for listing in listings.order_by("shop__code", "pk")[:ROWS_MAX]]
+    return {"listings": rows}
+
+
+def _price_of(listing: Listing) -> str:
+    """What its channel should show; before Omni keeps its price, what was written down of it."""
+    told = getattr(listing, "published_price", None)
+    if told is not None:
+        return Money(told.desired_amount, told.currency).text()
+    return Money(listing.price, listing.shop.currency).text() if listing.price is not None else "–"
