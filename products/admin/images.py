@@ -49,25 +49,31 @@ class ManyFilesField(forms.FileField):
         )
 
 
-class ImageUploadForm(forms.Form):
-    """Which pictures, for whose library."""
+class ManyImagesForm(forms.Form):
+    """Which pictures."""
 
-    brand = forms.ModelChoiceField(Brand.objects.none(), label=_("Brand"))
     images = ManyFilesField(
         label=_("Images"),
         help_text=_("JPEG, PNG or WebP; each at most 10 MB and 40 million pixels; at most 50 at once."),
         widget=ManyFilesInput(attrs={"multiple": True, "accept": "image/jpeg,image/png,image/webp"}),
     )
 
-    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["brand"] = forms.ModelChoiceField(visible_brands(request), label=_("Brand"))
-
     def clean_images(self) -> list[Any]:
         files: list[Any] = self.cleaned_data["images"]
         if len(files) > FILES_MAX:
             raise forms.ValidationError(_("At most %d images at once.") % FILES_MAX)
         return files
+
+
+class ImageUploadForm(ManyImagesForm):
+    """Which pictures, for whose library."""
+
+    brand = forms.ModelChoiceField(Brand.objects.none(), label=_("Brand"))
+    field_order = ("brand", "images")
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["brand"] = forms.ModelChoiceField(visible_brands(request), label=_("Brand"))
 
 
 class ShowForm(forms.Form):

@@ -15,8 +15,11 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from omni.kernel.admin_base import column
 from omni.kernel.display import Money
+from products.admin.grid import GridPage
 from products.admin.listing_acts import DraftingActs
 from products.admin.operated import AttributeValues, OperatedAdmin, OperatedForm, Tags, read_flags
+from products.admin.panels import PanelledAdmin, listings_panel, pictures_panel, skus_panel
+from products.admin.pictures import PicturesPage
 from products.admin.scoped import BrandFilter, ScopedAdmin
 from products.arrange import create_category, move_category, rename_category
 from products.define import Defined, ProductDraft, SkuDraft, define_products
@@ -94,8 +97,9 @@ class SpuForm(OperatedForm):
 
 
 @admin.register(Spu)
-class SpuAdmin(OperatedAdmin):
+class SpuAdmin(GridPage, PicturesPage, PanelledAdmin, OperatedAdmin):
     form = SpuForm
+    panels = ("products/pictures_panel.html", "products/skus_panel.html")
     keyset = "code"
     brand_path = "brand_id"
     list_display = ("code", "name", "brand", "category", "season", "created_at")
@@ -122,6 +126,9 @@ class SpuAdmin(OperatedAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         return (queryset.filter(matching_spus(search_term)) if search_term else queryset), False
+
+    def panel_context(self, request: HttpRequest, row: Spu) -> dict[str, Any]:
+        return pictures_panel(request, row) | skus_panel(row) | {"may_grow": self.may_grow(request)}
 
 
 class SkuForm(OperatedForm):
@@ -181,8 +188,9 @@ class SkuBrandFilter(BrandFilter):
 
 
 @admin.register(Sku)
-class SkuAdmin(DraftingActs, OperatedAdmin):
+class SkuAdmin(DraftingActs, PicturesPage, PanelledAdmin, OperatedAdmin):
     form = SkuForm
+    panels = ("products/pictures_panel.html", "products/listings_panel.html")
     keyset = "code"
     brand_path = "spu__brand_id"
     list_display = ("code", "name", "show_brand", "show_price", "weight_grams", "is_active")
@@ -214,6 +222,9 @@ class SkuAdmin(DraftingActs, OperatedAdmin):
 
     def limit_to_scope(self, queryset: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
         return queryset.filter(spu__brand_id__in=scope.brand_ids)
+
+    def panel_context(self, request: HttpRequest, row: Sku) -> dict[str, Any]:
+        return pictures_panel(request, row) | listings_panel(request, row)
 
     @column(description=_("brand"))
     def show_brand(self, sku: Sku) -> str:

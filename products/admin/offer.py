@@ -15,6 +15,8 @@ from omni.kernel.admin_base import column
 from omni.kernel.display import Money
 from omni.kernel.events import record_events
 from products.admin.listing_acts import LISTING_QUEUES, ListingActs
+from products.admin.panels import PanelledAdmin, pictures_panel
+from products.admin.pictures import PicturesPage
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 from products.events import ListingsChanged
 from products.map import note_mapped
@@ -47,7 +49,8 @@ class ShopAdmin(ScopedAdmin):
 
 
 @admin.register(Listing)
-class ListingAdmin(ListingActs, ScopedAdmin):
+class ListingAdmin(ListingActs, PicturesPage, PanelledAdmin, ScopedAdmin):
+    panels = ("products/pictures_panel.html",)
     intro = _(
         "What a channel calls one of our SKUs. An order line finds its SKU here, and stock is pushed to every "
         "listed row."
@@ -133,6 +136,9 @@ class ListingAdmin(ListingActs, ScopedAdmin):
     )
     def show_state(self, listing: Listing) -> tuple[str, str]:
         return listing.state, listing.get_state_display()
+
+    def panel_context(self, request: HttpRequest, row: Listing) -> dict[str, Any]:
+        return pictures_panel(request, row)
 
 
 @admin.register(StaffScope)

@@ -49,7 +49,7 @@ def _show(subject: Subject, image_ids: list[int], *, at: datetime, by: str) -> l
     if len(image_ids) > SHOWN_MAX:
         raise TooManyImages(_("At most %d images can be shown.") % SHOWN_MAX)
     _lock(subject)
-    images = Image.objects.filter(pk__in=image_ids, brand_id=_brand_id(subject)).select_for_update(
+    images = Image.objects.filter(pk__in=image_ids, brand_id=brand_id_of(subject)).select_for_update(
         no_key=True
     )
     lacking = set(image_ids) - {image.pk for image in images.order_by("pk")}
@@ -83,7 +83,8 @@ def _owner(subject: Subject) -> dict[str, Subject]:
     return {subject._meta.model_name or "": subject}
 
 
-def _brand_id(subject: Subject) -> int:
+def brand_id_of(subject: Subject) -> int:
+    """Whose library the pictures of the subject come from."""
     if isinstance(subject, Spu):
         return subject.brand_id
     return subject.spu.brand_id if isinstance(subject, Sku) else subject.sku.spu.brand_id

@@ -147,3 +147,72 @@ def test_a_barcode_of_another_sku_is_refused_and_nothing_happens(boss: Client) -
     assert other.code in refused.content.decode()
     assert Sku.objects.get(pk=sku.pk).name != "new"
     assert [barcode.code for barcode in sku.barcodes.all()] == ["OLD"]
+
+
+# --- the grid of SKUs -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lipstick(boss: Client, makeup: Category) -> Spu:
+    size = {"code": "size", "name": "规格", "kind": "choice", "is_variant": "on", "position": 2}
+    add(boss, "categoryattribute", category=makeup.pk, options="S = 小\nL = 大", **size)
+    return SpuFactory.create(code="LIP", name="Lipstick", category=makeup)
+
+
+def grid(client: Client, spu: Spu, **answers: Any) -> Any:
+    return client.post(reverse("admin:products_spu_grid", args=[spu.pk]), answers)
+
+
+@pytest.mark.capability("P2")
+def test_a_grid_is_shown_before_it_is_made_and_made_only_once(boss: Client, lipstick: Spu) -> None:
+    chosen = {
+        "option_colour": ["RD", "BL"],
+        "option_size": ["S", "L"],
+        "list_price": "59.90",
+        "weight_grams": "12",
+    }
+
+    shown = grid(boss, lipstick, **chosen)
+    assert not lipstick.skus.exists()
+    assert shown.context["new"] == 4
+    made = grid(boss, lipstick, **chosen, make="1", seen=shown.context["seen"])
+    again = grid(boss, lipstick, **chosen, make="1", seen=shown.context["seen"])
+
+    assert made.status_code == 302
+    assert {(s.attributes["colour"], s.attributes["size"]) for s in lipstick.skus.all()} == {
+        ("RD", "S"),
+        ("RD", "L"),
+        ("BL", "S"),
+        ("BL", "L"),
+    }
+    assert {(str(s.list_price), s.weight_grams) for s in lipstick.skus.all()} == {("59.9000", 12)}
+    # What was shown is there by now: it is shown anew, and nothing is made.
+    assert (again.status_code, again.context["new"]) == (200, 0)
+    panel = boss.get(reverse("admin:products_spu_change", args=[lipstick.pk])).content.decode()
+    assert "红色, 小" in panel
+
+
+def test_nothing_is_made_that_was_not_shown(boss: Client, lipstick: Spu) -> None:
+    shown = grid(boss, lipstick, option_colour=["RD"], option_size=["S"])
+
+    answer = grid(
+        boss, lipstick, option_colour=["RD", "BL"], option_size=["S"], make="1", seen=shown.context["seen"]
+    )
+
+    assert (answer.status_code, answer.context["new"]) == (200, 2)
+    assert not lipstick.skus.exists()
+
+
+def test_an_option_that_is_not_offered_and_an_empty_choice_are_refused(boss: Client, lipstick: Spu) -> None:
+    foreign = grid(boss, lipstick, option_colour=["GREEN"])
+    nothing = grid(boss, lipstick)
+
+    assert set(foreign.context["form"].errors) == {"option_colour"}
+    assert "Choose at least one option" in nothing.content.decode()
+    assert not lipstick.skus.exists()
+
+
+def test_a_product_without_such_attributes_says_what_to_do(boss: Client) -> None:
+    page = boss.get(reverse("admin:products_spu_grid", args=[SpuFactory.create().pk])).content.decode()
+
+    assert "give it one, or enter the SKUs one by one" in page

@@ -438,3 +438,63 @@ def test_what_is_shown_can_be_put_first_and_shown_no_more(brand: Brand) -> None:
     keeper.post(page, {"action": "show_no_more", "_selected_action": [sku.image_uses.get(image=b).pk]})
 
     assert list(sku.image_uses.values_list("image_id", "position")) == [(a, 0)]
+
+
+def test_a_product_gets_its_pictures_on_a_page_of_its_own(brand: Brand) -> None:
+    keeper = login("keeper", brand, permissions=("view_image", "add_image", "view_spu", "change_spu"))
+    spu, known = SkuFactory.create(spu__brand=brand).spu, kept_image(brand).pk
+    page = reverse("admin:products_spu_pictures", args=[spu.pk])
+    sent = [
+        SimpleUploadedFile("a.jpg", picture(colour=(9, 9, 9))),
+        SimpleUploadedFile("b.svg", SVG),
+    ]
+
+    answer = keeper.post(page, {"images": sent, "upload": "1"}, follow=True)
+    assert "SVG drawings" in answer.content.decode()
+    uploaded = Image.objects.exclude(pk=known).get().pk
+    keeper.post(page, {"image": [known], "add": "1"})
+    keeper.post(page, {"first": known})
+
+    assert shown_ids(spu) == [known, uploaded]
+    keeper.post(page, {"drop": uploaded})
+    assert shown_ids(spu) == [known]
+    assert reverse("admin:products_spu_pictures", args=[spu.pk]) in (
+        keeper.get(reverse("admin:products_spu_change", args=[spu.pk])).content.decode()
+    )
+
+
+def test_a_listing_without_pictures_says_whose_it_shows(brand: Brand) -> None:
+    keeper = login("keeper", brand, permissions=("view_image", "view_listing", "change_listing"))
+    listing = ListingFactory.create(sku__spu__brand=brand, shop__brand=brand)
+    image = kept_image(brand)
+    work()
+    show_images(subject=listing.sku.spu, image_ids=[image.pk], at=NOON, by="user:1")
+
+    page = keeper.get(reverse("admin:products_listing_pictures", args=[listing.pk])).content.decode()
+
+    assert "and shows these" in page
+    assert reverse("image_file", args=[image.pk, "160"]) in page
+
+
+def test_pictures_are_arranged_by_nobody_who_may_not(brand: Brand) -> None:
+    spu, image = SkuFactory.create(spu__brand=brand).spu, kept_image(brand).pk
+    foreign = kept_image(BrandFactory.create()).pk
+    page = reverse("admin:products_spu_pictures", args=[spu.pk])
+    reader = login("reader", brand, permissions=("view_image", "view_spu"))
+    changer = login("changer", brand, permissions=("view_image", "view_spu", "change_spu"))
+    stranger = login("stranger", BrandFactory.create(), permissions=("view_image", "view_spu", "change_spu"))
+
+    assert reader.get(page).status_code == 200
+    assert reader.post(page, {"image": [image], "add": "1"}).status_code == 403
+    assert stranger.get(page).status_code == 404
+    file = SimpleUploadedFile("a.jpg", picture(colour=(9, 9, 9)))
+    assert changer.post(page, {"images": [file], "upload": "1"}).status_code == 403
+    assert (
+        "not in the library"
+        in changer.post(page, {"image": [foreign], "add": "1"}, follow=True).content.decode()
+    )
+    assert shown_ids(spu) == []
+
+
+def shown_ids(spu: Any) -> list[int]:
+    return list(spu.image_uses.order_by("position").values_list("image_id", flat=True))
