@@ -10,12 +10,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from omni.kernel.answers import Answer
 from omni.kernel.models import AuditEntry
 from omni.tasks import relay_outbox
 from products.map import map_items
 from products.models import Listing, ListingRequest, OuterItem, Shop, Sku
 from products.observe import SeenItem, observe_items
-from products.request import DueRequest, RequestAnswer, claim_due_requests, record_request_answers
+from products.request import DueRequest, claim_due_requests, record_request_answers
 from products.update import TitleTooLong, retitle_listings, update_changed_products, update_listings
 from tests.factories.orders import NOON
 from tests.factories.products import ListingFactory, ShopFactory, SkuFactory, SpuFactory
@@ -50,7 +51,7 @@ def claim(shop: Shop, at: Any = NOON) -> list[DueRequest]:
 
 
 def answer(due: list[DueRequest], at: Any = NOON, **values: Any) -> None:
-    answers = [RequestAnswer(row.request_id, **({"ok": True} | values)) for row in due]
+    answers = [Answer(row.request_id, **({"ok": True} | values)) for row in due]
     record_request_answers(answers=answers, at=at)
 
 
