@@ -43,6 +43,7 @@ WORK: Sequence[tuple[type[Any], str, bool]] = (
     (OuterItem, "unmapped", False),
     (Listing, "submitted", False),
     (Listing, "approved", False),
+    (Listing, "outside", False),
     (ImportRow, "open", False),
     (Price, "to_approve", False),
 )

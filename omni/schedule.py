@@ -35,6 +35,7 @@ ENTRIES: Sequence[Entry] = (
     Entry("inventory.tasks.plan_published", 2),
     Entry("inventory.tasks.fill_open_shortages", 10),
     Entry("products.tasks.plan_due_prices", 5),
+    Entry("products.tasks.check_catalogues", 60),
     Entry("integrations.tasks.pull_due_streams", 5),
     Entry("integrations.tasks.push_due_stock", 2),
     Entry("integrations.tasks.push_due_prices", 5),
@@ -46,6 +47,7 @@ ENTRIES: Sequence[Entry] = (
     Entry("integrations.tasks.forget_messages", (18, 20)),
     Entry("inventory.tasks.plan_all_published", (18, 30)),
     Entry("products.tasks.plan_all_prices", (18, 35)),
+    Entry("products.tasks.check_all_catalogues", (18, 45)),
     Entry("orders.tasks.forget_payloads", (18, 40)),
     Entry("omni.tasks.forget_old_imports", (18, 50)),
 )

@@ -22,10 +22,15 @@ from products.images.keep import RENDITIONS, make_renditions
 from products.imports.skus import SKUS
 
 REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
-    offer.ProductsChanged: [offers.tell_list_prices_soon, offers.update_listings_soon],
+    offer.ProductsChanged: [
+        offers.tell_list_prices_soon,
+        offers.update_listings_soon,
+        offers.look_at_changed_products,
+    ],
     offer.ListingsChanged: [
         shelves.tell_stock_soon,
         offers.tell_prices_soon,
+        offers.look_at_listed_skus,
         orders.retry_mapped_soon,
     ],
     stock.StockRaised: [],

@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 from omni.kernel.audit import record_act
 from omni.kernel.errors import BadInput, DomainError
 from omni.kernel.sql import execute, fetch_all
-from products.models import Category, CategoryAttribute
+from products.assortment.notice import recheck_catalogues
+from products.models import Catalogue, Category, CategoryAttribute
 from products.template import option_names
 
 PATH_MAX = 400
@@ -148,6 +149,7 @@ def move_category(
     category.parent = parent
     category.save(update_fields=["parent"])
     execute(MOVE_PATHS, {"old": old, "new": new})
+    recheck_catalogues(Catalogue.objects.filter(category__isnull=False).values_list("pk", flat=True))
     record_act(
         by=by, action="category.moved", subject=category, reason=reason, detail={"from": old, "to": new}
     )

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from omni.kernel.audit import record_acts
 from omni.kernel.errors import BadInput
 from omni.kernel.sql import execute, fetch_all
+from products.assortment.holding import outside_pairs
 from products.models import Listing
 from products.states import NEXT
 
@@ -55,7 +56,8 @@ class Moved:
 def draft_listings(
     *, shop_ids: Sequence[int], sku_ids: Sequence[int], reason: str = "", at: datetime, by: str
 ) -> list[int]:
-    """Draft every SKU in every shop where it is neither listed nor drafted; inactive SKUs are left out.
+    """Draft every SKU in every shop where it is neither listed nor drafted; inactive SKUs are left out, and those that
+    the catalogue of the shop does not hold (`outside_pairs` says which).
 
     A draft is called as the master calls it, and has no item on the channel. Returns the ids of the new listings.
     """
@@ -66,13 +68,15 @@ def draft_listings(
 @transaction.atomic
 def draft_pairs(*, pairs: Sequence[tuple[int, int]], reason: str, at: datetime, by: str) -> list[int]:
     """The same for (shop, SKU) pairs."""
-    if not pairs:
+    outside = outside_pairs(pairs)
+    allowed = [pair for pair in pairs if pair not in outside]
+    if not allowed:
         return []
     rows = fetch_all(
         INSERT_DRAFTS,
         {
-            "shops": [shop_id for shop_id, _sku_id in pairs],
-            "skus": [sku_id for _shop_id, sku_id in pairs],
+            "shops": [shop_id for shop_id, _sku_id in allowed],
+            "skus": [sku_id for _shop_id, sku_id in allowed],
             "at": at,
             "by": by,
             "reason": reason,

@@ -53,6 +53,37 @@ UNSAID_APPROVALS = """
           AND a.by = p.decided_by)
     ORDER BY p.id
 """
+# Set against set: what a catalogue in force holds, and what is on sale in its shops. While news of changed products is
+# on its way, or the shop has yet to be looked at, the list may be behind.
+WRONGLY_OUTSIDE = """
+    WITH held AS (
+        SELECT c.id AS catalogue_id, k.id AS sku_id FROM products_catalogue c
+        JOIN products_sku k ON k.is_active JOIN products_spu p ON p.id = k.spu_id
+        WHERE (c.brand_id IS NOT NULL OR c.category_id IS NOT NULL OR c.price_from IS NOT NULL
+               OR c.price_to IS NOT NULL OR cardinality(c.tags) > 0 OR cardinality(c.seasons) > 0)
+          AND coalesce(c.brand_id, p.brand_id) = p.brand_id
+          AND (c.category_id IS NULL OR p.category_id IN (
+              SELECT below.id FROM products_category top JOIN products_category below ON below.path ^@ top.path
+              WHERE top.id = c.category_id))
+          AND (cardinality(c.tags) = 0 OR EXISTS (SELECT unnest(c.tags) INTERSECT SELECT unnest(p.tags)))
+          AND (cardinality(c.seasons) = 0 OR array_position(c.seasons, p.season) IS NOT NULL)
+          AND (c.price_from IS NULL AND c.price_to IS NULL OR c.currency = k.currency
+               AND numrange(c.price_from, c.price_to, '[]') @> k.list_price)
+        UNION
+        SELECT x.catalogue_id, x.sku_id FROM products_cataloguepick x
+        JOIN products_sku k ON k.id = x.sku_id AND k.is_active WHERE x.is_in
+        EXCEPT
+        SELECT catalogue_id, sku_id FROM products_cataloguepick WHERE NOT is_in
+    )
+    SELECT l.id, l.shop_id, l.sku_id, o.listing_id IS NOT NULL FROM products_listing l
+    JOIN products_shopcatalogue s ON s.shop_id = l.shop_id AND s.is_checked
+    JOIN products_catalogue c ON c.id = s.catalogue_id AND c.is_active
+    LEFT JOIN held h ON h.catalogue_id = s.catalogue_id AND h.sku_id = l.sku_id
+    LEFT JOIN products_outsidelisting o ON o.listing_id = l.id
+    WHERE l.state = 'listed' AND (h.sku_id IS NULL) <> (o.listing_id IS NOT NULL)
+      AND NOT EXISTS (SELECT FROM kernel_outboxevent WHERE state = 'ready' AND kind LIKE 'products.%%')
+    ORDER BY l.id
+"""
 
 CHECKS: Sequence[Check] = (
     sql_check(
@@ -78,5 +109,11 @@ CHECKS: Sequence[Check] = (
         "Every approved price stands on an entry of the audit that says who approved it.",
         UNSAID_APPROVALS,
         ("price", "decided_by", "decided_at"),
+    ),
+    sql_check(
+        "catalogues.what_is_outside_is_told",
+        "What is on sale outside the catalogue of its shop stands in the work queue, and nothing else does.",
+        WRONGLY_OUTSIDE,
+        ("listing", "shop", "sku", "is_told"),
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
+from products.assortment.notice import note_outside_listings
 from products.events import ListingsChanged, ProductsChanged
 from products.models import Sku
 from products.prices.change import mark_price_changes
@@ -23,9 +24,22 @@ def tell_prices_soon(event: ListingsChanged) -> None:
 def tell_list_prices_soon(event: ProductsChanged) -> None:
     """A list price stands behind every other one: where it is another now, shops that were told of it hear of it."""
     at = timezone.now()
+    mark_price_changes(moments=[(sku_id, at) for sku_id in sorted(_skus_of(event))], at=at)
+
+
+def look_at_listed_skus(event: ListingsChanged) -> None:
+    """What comes on sale by a way of its own (mapped, by hand, by a file) may not be in the catalogue of its shop."""
+    note_outside_listings(shop_ids=[event.shop_id], sku_ids=event.sku_ids, at=timezone.now())
+
+
+def look_at_changed_products(event: ProductsChanged) -> None:
+    """What is said otherwise of a product may put it into a catalogue, or out of it."""
+    note_outside_listings(sku_ids=_skus_of(event), at=timezone.now())
+
+
+def _skus_of(event: ProductsChanged) -> set[int]:
     of_products = Sku.objects.filter(spu_id__in=event.spu_ids)
-    sku_ids = {*event.sku_ids, *of_products.values_list("pk", flat=True)}
-    mark_price_changes(moments=[(sku_id, at) for sku_id in sorted(sku_ids)], at=at)
+    return {*event.sku_ids, *of_products.values_list("pk", flat=True)}
 
 
 def update_listings_soon(event: ProductsChanged) -> None:

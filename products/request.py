@@ -17,6 +17,8 @@ from omni.kernel.errors import BadInput
 from omni.kernel.events import record_events
 from omni.kernel.sentences import sentence
 from omni.kernel.sql import execute, fetch_all
+from products.assortment.conditions import HOLDS
+from products.assortment.holding import CATALOGUES, GOODS, PICK, CatalogueName, outside_pairs
 from products.events import ListingsChanged
 from products.models import Listing, ListingRequest
 from products.states import PUBLISHABLE, WITHDRAWABLE
@@ -29,7 +31,7 @@ PUSH = "integrations.tasks.push_due_listings"
 ANSWER_WITHIN = timedelta(seconds=120)
 
 LOCK = """
-    SELECT id, shop_id, state, outer_item_id IS NOT NULL FROM products_listing
+    SELECT id, shop_id, sku_id, state, outer_item_id IS NOT NULL FROM products_listing
     WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
 ASK = """
@@ -54,6 +56,17 @@ GIVE_UP = """
         SELECT FROM products_listingrequest e WHERE e.listing_id = r.listing_id AND e.state = 'due'
           AND (e.scheduled_at, e.id) < (r.scheduled_at, r.id))
 """
+# The catalogue of the shop may have changed since this was planned.
+GIVE_UP_OUTSIDE = f"""
+    UPDATE products_listingrequest r SET state = 'refused', answered_at = %(at)s, answer = %(answer)s
+    FROM products_listing l
+    JOIN products_shopcatalogue s ON s.shop_id = l.shop_id
+    JOIN ({CATALOGUES}) w ON w.id = s.catalogue_id AND w.is_active
+    JOIN ({GOODS}) ON k.id = l.sku_id
+    LEFT JOIN {PICK}
+    WHERE l.id = r.listing_id AND r.shop_id = %(shop)s AND r.state = 'due' AND r.act = 'publish'
+      AND r.not_before <= %(at)s AND NOT {HOLDS}
+"""  # noqa: S608 - constants
 # Of one listing the earlier planned act goes first, and the later one waits for its answer. Plan: listing_request_due.
 CLAIM = f"""
     UPDATE products_listingrequest r
@@ -166,8 +179,9 @@ def publish_listings(
 ) -> tuple[uuid.UUID, list[Asked]]:
     """Have the channels put listings on sale, now or from `starts_at`; with `ends_at`, take them off again then.
 
-    Only what is approved, or was on sale before, and has an item on its channel. Returns the batch by which the
-    requests are found, and one result per line, in the order given. Raises EndsBeforeItStarts.
+    Only what is approved, or was on sale before, has an item on its channel, and stands in the catalogue of its shop if
+    that has one. Returns the batch by which the requests are found, and one result per line, in the order given. Raises
+    EndsBeforeItStarts.
     """
     start = starts_at or at
     if start < at:
@@ -201,10 +215,13 @@ def _request(
     by: str,
 ) -> tuple[uuid.UUID, list[Asked]]:
     batch = uuid.uuid4()
-    found = {
-        ident: (state, has_item) for ident, _shop, state, has_item in fetch_all(LOCK, [list(listing_ids)])
-    }
+    rows = fetch_all(LOCK, [list(listing_ids)])
+    found = {ident: (state, has_item) for ident, _shop, _sku, state, has_item in rows}
     refused = {ident: _why_not(act, found.get(ident)) for ident in listing_ids}
+    if act == Act.PUBLISH:
+        outside = outside_pairs([(shop, sku) for _id, shop, sku, _state, _has_item in rows])
+        for ident, shop, sku, _state, _has_item in rows:
+            refused[ident] = refused[ident] or _not_held(outside.get((shop, sku)))
     wanted = [ident for ident, why in refused.items() if not why]
     asked = _ask(act, wanted, when, batch, reason, at, by)
     if ends_at is not None:
@@ -261,6 +278,10 @@ def _why_not(act: Act, found: tuple[str, bool] | None) -> str:
     return ""
 
 
+def _not_held(catalogue: CatalogueName | None) -> str:
+    return _("The catalogue %s of its shop does not hold it.") % catalogue.name if catalogue else ""
+
+
 @transaction.atomic
 def claim_due_requests(*, shop_id: int, limit: int, at: datetime) -> list[DueRequest]:
     """Take up to `limit` lines that the shop's channel is to be asked now.
@@ -270,6 +291,8 @@ def claim_due_requests(*, shop_id: int, limit: int, at: datetime) -> list[DueReq
     """
     gone = sentence("The listing has gone another way since this was planned.")
     execute(GIVE_UP, {"shop": shop_id, "at": at, "answer": gone})
+    outside = sentence("The catalogue of its shop does not hold it any more.")
+    execute(GIVE_UP_OUTSIDE, {"shop": shop_id, "at": at, "answer": outside})
     rows = fetch_all(CLAIM, {"shop": shop_id, "limit": limit, "at": at, "until": at + ANSWER_WITHIN})
     leaving = [row[1] for row in rows if row[2] == Act.WITHDRAW]
     items = sorted({row[3] for row in rows if row[2] == Act.WITHDRAW})

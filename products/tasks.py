@@ -8,6 +8,11 @@ from celery import shared_task
 from django.utils import timezone
 
 from omni.kernel import doorbell
+from products.assortment.notice import (
+    CHECK_CATALOGUES,
+    check_changed_catalogues,
+    note_outside_listings,
+)
 from products.prices.change import PLAN_PRICES
 from products.prices.publish import plan_all_published_prices, plan_published_prices
 
@@ -29,3 +34,15 @@ def plan_due_prices(**_newer: Any) -> None:
 @shared_task
 def plan_all_prices(**_newer: Any) -> None:
     plan_all_published_prices(at=timezone.now())
+
+
+@shared_task(name=CHECK_CATALOGUES)
+def check_catalogues(**_newer: Any) -> None:
+    """Where a catalogue changed: which listings it does not hold any more."""
+    doorbell.answer(CHECK_CATALOGUES)
+    check_changed_catalogues(at=timezone.now())
+
+
+@shared_task
+def check_all_catalogues(**_newer: Any) -> None:
+    note_outside_listings(at=timezone.now())

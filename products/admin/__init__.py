@@ -1,5 +1,6 @@
 """The pages of the product master and its shops: edited through its operations, with its history."""
 
+from products.admin.catalogues import CatalogueAdmin, CataloguePickAdmin
 from products.admin.images import ImageAdmin, ImageUseAdmin
 from products.admin.listing_acts import ListingRequestAdmin
 from products.admin.mapping import OuterItemAdmin
@@ -10,6 +11,8 @@ from products.admin.template import CategoryAttributeAdmin, CodeRuleAdmin
 
 __all__ = [
     "BrandAdmin",
+    "CatalogueAdmin",
+    "CataloguePickAdmin",
     "CategoryAdmin",
     "CategoryAttributeAdmin",
     "CodeRuleAdmin",

@@ -20,6 +20,7 @@ from omni.kernel.admin_base import BaseAdmin, Queue, RowResult, column
 from omni.kernel.errors import DomainError
 from omni.kernel.sentences import read_sentence
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
+from products.assortment.holding import outside_pairs
 from products.draft import (
     Moved,
     approve_listings,
@@ -72,6 +73,20 @@ LISTING_QUEUES = {
         "publish",
         "state_at",
         ("publish", "take_back"),
+    ),
+    "outside": Queue(
+        "outside",
+        _("On sale outside the catalogue"),
+        _(
+            "The catalogue of the shop does not hold these any more, or never did. Take them off sale, or pick them "
+            "for the catalogue."
+        ),
+        Q(state=Listing.State.LISTED, outside__isnull=False),
+        ("show_listing", "shop", "show_sku", "title", "show_catalogue", "show_outside_since"),
+        "playlist_remove",
+        "outside__since",
+        ("withdraw",),
+        (ShopFilter,),
     ),
 }
 REQUEST_QUEUES = {
@@ -226,6 +241,7 @@ class DraftingActs(BaseAdmin):
     def draft_listings(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         def carry_out(answers: dict[str, Any], rows: list[Any]) -> HttpResponse | None:
             shop_ids = [shop.pk for shop in answers["shops"]]
+            outside = outside_pairs([(shop_id, row.pk) for shop_id in shop_ids for row in rows])
             made = draft_listings(
                 shop_ids=shop_ids,
                 sku_ids=[row.pk for row in rows],
@@ -238,10 +254,16 @@ class DraftingActs(BaseAdmin):
                 ngettext("%(made)d listing drafted.", "%(made)d listings drafted.", len(made))
                 % {"made": len(made)},
             )
-            if len(made) < wanted:
-                messages.info(
-                    request, gettext("%d are listed or drafted there already.") % (wanted - len(made))
+            if outside:
+                text = ngettext(
+                    "%d is not in the catalogue of its shop.",
+                    "%d are not in the catalogues of their shops.",
+                    len(outside),
                 )
+                messages.warning(request, text % len(outside))
+            left = wanted - len(made) - len(outside)
+            if left:
+                messages.info(request, gettext("%d are listed or drafted there already.") % left)
             return None
 
         form = ShopsForm(request, request.POST if "asked" in request.POST else None)

@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from omni.kernel.admin_base import column
 from omni.kernel.display import Money
+from products.admin.catalogue_acts import HeldFilter, PickingActs
 from products.admin.grid import GridPage
 from products.admin.listing_acts import DraftingActs
 from products.admin.operated import AttributeValues, OperatedAdmin, OperatedForm, Tags, read_flags
@@ -188,14 +189,14 @@ class SkuBrandFilter(BrandFilter):
 
 
 @admin.register(Sku)
-class SkuAdmin(DraftingActs, PicturesPage, PanelledAdmin, OperatedAdmin):
+class SkuAdmin(DraftingActs, PickingActs, PicturesPage, PanelledAdmin, OperatedAdmin):
     form = SkuForm
     panels = ("products/pictures_panel.html", "products/listings_panel.html")
     keyset = "code"
     brand_path = "spu__brand_id"
     list_display = ("code", "name", "show_brand", "show_price", "weight_grams", "is_active")
     list_select_related = ("spu__brand",)
-    list_filter = (SkuBrandFilter,)
+    list_filter = (SkuBrandFilter, HeldFilter)
     search_fields = ("name",)
     search_help_text = _("Part of a name, the beginning of a code, a tag, or a whole barcode")
     autocomplete_fields = ("spu",)
@@ -213,7 +214,7 @@ class SkuAdmin(DraftingActs, PicturesPage, PanelledAdmin, OperatedAdmin):
     )
     readonly_fields = ("created_at",)
     fixed_fields = ("code", "spu")
-    actions = ("draft_listings",)
+    actions = ("draft_listings", "pick_for_catalogue")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import column
-from omni.kernel.display import Money
+from omni.kernel.display import Money, age_text
 from omni.kernel.events import record_events
 from products.admin.listing_acts import LISTING_QUEUES, ListingActs
 from products.admin.panels import PanelledAdmin, pictures_panel
@@ -122,6 +123,20 @@ class ListingAdmin(ListingActs, PicturesPage, PanelledAdmin, ScopedAdmin):
     @column(description=_("by"))
     def show_by(self, listing: Listing) -> str:
         return self.who(listing, listing.state_by)
+
+    @column(description=_("sales catalogue"))
+    def show_catalogue(self, listing: Listing) -> str:
+        return listing.outside.catalogue.name
+
+    @column(description=_("since"))
+    def show_outside_since(self, listing: Listing) -> str:
+        return age_text(listing.outside.since)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Listing]:
+        queryset: QuerySet[Listing] = super().get_queryset(request)
+        queue = self.queue_of(request)
+        is_outside = queue is not None and queue.code == "outside"
+        return queryset.select_related("outside__catalogue") if is_outside else queryset
 
     @column(
         description=_("state"),

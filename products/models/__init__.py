@@ -1,5 +1,6 @@
 """What is sold, where it is offered, and who may see it."""
 
+from products.models.assortment import Catalogue, CataloguePick, OutsideListing, ShopCatalogue
 from products.models.attributes import CategoryAttribute
 from products.models.coding import CodeCounter, CodeRule
 from products.models.images import Image, ImageUse
@@ -12,6 +13,8 @@ from products.models.staff import StaffScope
 __all__ = [
     "Barcode",
     "Brand",
+    "Catalogue",
+    "CataloguePick",
     "Category",
     "CategoryAttribute",
     "CodeCounter",
@@ -22,10 +25,12 @@ __all__ = [
     "Listing",
     "ListingRequest",
     "OuterItem",
+    "OutsideListing",
     "Price",
     "PriceChange",
     "PublishedPrice",
     "Shop",
+    "ShopCatalogue",
     "Sku",
     "Spu",
     "StaffScope",

@@ -48,6 +48,8 @@ from orders.states import FulfilmentState, Stage
 from products.models import (
     Barcode,
     Brand,
+    Catalogue,
+    CataloguePick,
     Category,
     CategoryAttribute,
     CodeRule,
@@ -57,9 +59,11 @@ from products.models import (
     Listing,
     ListingRequest,
     OuterItem,
+    OutsideListing,
     Price,
     PublishedPrice,
     Shop,
+    ShopCatalogue,
     Sku,
     Spu,
 )
@@ -118,6 +122,10 @@ def make_world(name: str) -> World:
         requested_by="system",
     )
     OuterItem.objects.create(shop=shop, outer_item_id=f"seen-{name}", outer_code=sku.code, source="channel")
+    catalogue = Catalogue.objects.create(code=f"C-{name}", name=f"Catalogue {name}", brand=brand)
+    ShopCatalogue.objects.create(shop=shop, catalogue=catalogue)
+    CataloguePick.objects.create(catalogue=catalogue, sku=sku, is_in=False, picked_by="system")
+    OutsideListing.objects.create(listing=listing, catalogue=catalogue, since=now)
     order = _make_orders(name, shop, sku, location)
     line = order.lines.get()
     level = StockLevel.objects.create(location=location, sku=sku, on_hand=10, committed=1)
