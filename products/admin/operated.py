@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from django import forms
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import show_faults
@@ -26,6 +27,8 @@ class OperatedForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for field in self.fields.values():  # as Django does with the names of columns
+            field.label = capfirst(field.label)
         for name in self.by_rule:
             if name in self.fields:
                 self.fields[name].required = False
@@ -94,6 +97,8 @@ class PairsOfOptions(forms.CharField):
 
 class Tags(forms.CharField):
     """Tags between commas, Chinese ones too."""
+
+    widget = UnfoldAdminTextInputWidget
 
     def prepare_value(self, value: Any) -> Any:
         return ", ".join(value) if isinstance(value, list) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,11 +12,19 @@ from typing import Any
 import pytest
 
 from integrations.channels.medusa import MedusaAdapter
-from integrations.contract import BadPayload, ChannelRejected, ChannelUnavailable, StockLine
+from integrations.contract import (
+    BadPayload,
+    ChannelRejected,
+    ChannelUnavailable,
+    ListingLine,
+    StockLine,
+    TitleLine,
+)
 from omni.devstack.peers.medusa.api import Refused
 from omni.devstack.peers.medusa.shopper import OrderRefused
 from omni.kernel.http import HttpAnswer, HttpClient, HttpFailed
 from orders.draft import ChannelState, OrderDraft
+from products.observe import SeenItem
 from tests.peer.real_shop import RealShop, ShopNotRunning
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(300)]
@@ -211,6 +220,77 @@ def test_a_price_changes_alone(shop: RealShop, adapter: MedusaAdapter) -> None:
         ("cny", 61.35, None, {}),
         ("usd", 9.5, None, {}),
     ]
+
+
+def seen(adapter: MedusaAdapter, sku_code: str) -> SeenItem:
+    (found,) = [item for page in adapter.read_items() for item in page if item.outer_code == sku_code]
+    return found
+
+
+def listing_line(
+    item: SeenItem, *, key: int = 1, quantity: int = 0, is_whole_item: bool = True
+) -> ListingLine:
+    return ListingLine(
+        key, item.outer_item_id, item.outer_sku_id, item.outer_code, quantity, is_whole_item=is_whole_item
+    )
+
+
+def test_the_shelf_is_read_as_the_shop_shows_it(shop: RealShop, adapter: MedusaAdapter) -> None:
+    restock(shop, adapter, "TEE-BLK-M", quantity=17)
+    adapter.push_prices(lines=[shop.price_line("TEE-BLK-M", Decimal("81.20"))])
+    variant = shop.shelf()["TEE-BLK-M"]
+
+    found = seen(adapter, "TEE-BLK-M")
+
+    assert (found.outer_item_id, found.outer_sku_id) == (variant["product_id"], variant["id"])
+    assert (found.title, found.price, found.quantity, found.is_listed) == (
+        "Cotton tee, black",
+        Decimal("81.2"),
+        17,
+        True,
+    )
+    everything = [item.outer_sku_id for page in adapter.read_items() for item in page]
+    assert len(everything) == len(set(everything)) > len(shop.shelf()) - 1
+
+
+def test_an_item_leaves_the_shelf_and_comes_back(shop: RealShop, adapter: MedusaAdapter) -> None:
+    item = seen(adapter, "BAG-LEA")
+
+    for _twice in range(2):
+        (off,) = adapter.delist_items(lines=[listing_line(item)])
+        assert off.ok
+        assert "BAG-LEA" not in shop.shelf()
+    assert seen(adapter, "BAG-LEA").is_listed is False
+    for _twice in range(2):
+        (on,) = adapter.list_items(lines=[listing_line(item)])
+        assert on.ok
+
+    assert "BAG-LEA" in shop.shelf()
+    assert seen(adapter, "BAG-LEA").is_listed is True
+
+
+def test_one_variant_of_several_gets_nothing_to_sell(shop: RealShop, adapter: MedusaAdapter) -> None:
+    restock(shop, adapter, "TEE-WHT-S", "TEE-WHT-M", quantity=9)
+    item = seen(adapter, "TEE-WHT-S")
+
+    (off,) = adapter.delist_items(lines=[listing_line(item, is_whole_item=False)])
+
+    assert off.ok
+    assert (shop.level("TEE-WHT-S")[2], shop.level("TEE-WHT-M")[2]) == (0, 9)
+    assert seen(adapter, "TEE-WHT-M").is_listed is True
+
+
+def test_a_title_changes_and_nothing_else_does(shop: RealShop, adapter: MedusaAdapter) -> None:
+    before = seen(adapter, "CDL-FIG")
+    unknown = TitleLine(2, "prod_gone", "No such thing")
+
+    changed, refused = adapter.update_items(
+        lines=[TitleLine(1, before.outer_item_id, "Candle 无花果, fig & <b>"), unknown]
+    )
+
+    assert (changed.ok, refused.ok, refused.is_final) == (True, False, True)
+    assert seen(adapter, "CDL-FIG") == replace(before, title="Candle 无花果, fig & <b>")
+    adapter.update_items(lines=[TitleLine(1, before.outer_item_id, before.title)])
 
 
 class LosesAnswers(HttpClient):
