@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from stdnum import ean
 
 from omni.kernel.errors import BadInput
-from omni.kernel.sql import fetch_all
+from omni.kernel.sql import as_text_array, fetch_all
 from products.models import Barcode
 
 DIGITS: Mapping[int, Barcode.Kind] = {
@@ -37,6 +37,13 @@ class BadBarcode(BadInput):
     code = "bad_barcode"
 
 
+def has_its_check_digit(code: str) -> bool:
+    """Whether the last of these 8 to 14 digits follows from the others. As `stdnum.ean`, in a tenth of its time."""
+    digits = code.encode()
+    zeros = ord("0") * (len(digits) + 2 * (len(digits) // 2))
+    return (sum(digits[-1::-2]) + 3 * sum(digits[-2::-2]) - zeros) % 10 == 0
+
+
 def kind_of(code: str) -> Barcode.Kind:
     """What a code is by its digits, its check digit being right: a trade number, or internal."""
     is_number = code.isascii() and code.isdigit() and len(code) in DIGITS
@@ -55,7 +62,7 @@ def read_barcode(code: str, kind: str = "") -> tuple[str, str]:
         raise _bad(_("“%s” is no barcode: 1 to 64 visible ASCII characters.") % code[:64])
     if kind and kind not in Barcode.Kind.values:
         raise _bad(_("There is no such kind of barcode."))
-    if is_number and not ean.is_valid(code):
+    if is_number and not has_its_check_digit(code):
         right = f"{code[:-1]}{ean.calc_check_digit(code[:-1])}"
         raise _bad(
             _("The check digit of %(code)s is wrong: with these digits it would be %(right)s.")
@@ -82,8 +89,9 @@ def owners_of_barcodes(codes: Collection[str]) -> dict[str, str]:
     return dict(fetch_all(OWNERS, _asked(codes)))
 
 
-def _asked(codes: Collection[str]) -> list[list[str]]:
-    return [list(codes), [code for code in codes if code.isascii() and code.isdigit() and len(code) <= 14]]
+def _asked(codes: Collection[str]) -> list[str]:
+    numbers = (code for code in codes if code.isascii() and code.isdigit() and len(code) <= 14)
+    return [as_text_array(codes), as_text_array(numbers)]
 
 
 def _bad(fault: str) -> BadBarcode:

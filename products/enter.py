@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from omni.kernel.audit import changes_by
 from omni.kernel.errors import DomainError
 from omni.kernel.events import record_events
-from omni.kernel.sql import as_array, execute, fetch_all
+from omni.kernel.sql import as_array, as_text_array, execute, fetch_all
 from products.barcodes import kind_of, resolve_barcodes
 from products.events import ProductsChanged
 from products.models import Barcode, Category, Sku, Spu
@@ -37,7 +37,7 @@ SAYS_ATTRIBUTES = """
 LOCK_SPUS = f"""
     SELECT p.code, p.id, p.name, b.code, c.code, {SAYS_ATTRIBUTES} FROM products_spu p
     JOIN products_brand b ON b.id = p.brand_id LEFT JOIN products_category c ON c.id = p.category_id
-    WHERE p.code = ANY(%s) ORDER BY p.code FOR NO KEY UPDATE OF p
+    WHERE p.code = ANY(%s::text[]) ORDER BY p.code FOR NO KEY UPDATE OF p
 """  # noqa: S608 - a constant
 UPDATE_SPUS = """
     UPDATE products_spu p SET name = n.name, category_id = c.id
@@ -58,7 +58,7 @@ INSERT_SKUS = """
 """
 LOCK_SKUS = """
     SELECT code, id, spu_id, name, list_price, currency, weight_grams, is_active FROM products_sku
-    WHERE code = ANY(%s) ORDER BY code FOR NO KEY UPDATE
+    WHERE code = ANY(%s::text[]) ORDER BY code FOR NO KEY UPDATE
 """
 UPDATE_SKUS = """
     UPDATE products_sku s
@@ -83,8 +83,7 @@ class ChangedMeanwhile(DomainError):
     code = "changed_meanwhile"
 
 
-@dataclass(frozen=True, slots=True)
-class SkuEntry:
+class SkuEntry(NamedTuple):
     """One SKU as somebody describes it. None: nothing is said of it, and what is known stays.
 
     `spu`, `brand`, `category`: codes. A product of the code `spu` is made where there is none, and needs a brand then.
@@ -97,7 +96,7 @@ class SkuEntry:
     spu_name: str | None = None
     brand: str | None = None
     category: str | None = None
-    barcodes: Sequence[str] = ()
+    barcodes: Sequence[str] | None = None
     list_price: Decimal | None = None
     currency: str | None = None
     weight_grams: int | None = None
@@ -200,16 +199,16 @@ def _enter_spus(
         INSERT_SPUS,
         [
             at,
-            [code for code, _said in with_brand],
-            [(said["name"] or said["of_sku"] or code)[:200] for code, said in with_brand],
-            [said["brand"] for _code, said in with_brand],
-            [said["category"] for _code, said in with_brand],
+            as_text_array(code for code, _said in with_brand),
+            as_text_array((said["name"] or said["of_sku"] or code)[:200] for code, said in with_brand),
+            as_text_array(said["brand"] for _code, said in with_brand),
+            as_text_array(said["category"] for _code, said in with_brand),
         ],
     )
     new = {code for _ident, code in new_ids}
     products: dict[str, _Product] = {}
     changed: list[tuple[int, str, str | None]] = []
-    rows = fetch_all(LOCK_SPUS, [codes])
+    rows = fetch_all(LOCK_SPUS, [as_text_array(codes)])
     wanted_by = wanted_attributes(
         {row[4] for row in rows} | {said["category"] or "" for said in firsts.values()}
     )
@@ -252,7 +251,7 @@ def _enter_skus(
         orphan = entries[found.index(None)]
         raise ChangedMeanwhile(_("The SKU %s has no product, and its brand is not known.") % orphan.code)
     nameless = {entry.code for entry in entries if not entry.name}
-    known = {row[0]: row for row in fetch_all(LOCK_SKUS, [[entry.code for entry in entries]])}
+    known = {row[0]: row for row in fetch_all(LOCK_SKUS, [as_text_array(entry.code for entry in entries)])}
     lacking = nameless - set(known)
     if lacking:
         raise ChangedMeanwhile(_("There is no SKU %s, and its name is not known.") % min(lacking))
@@ -265,13 +264,13 @@ def _enter_skus(
         INSERT_SKUS,
         [
             at,
-            [entry.code for entry, _product in new],
+            as_text_array(entry.code for entry, _product in new),
             as_array(product.ident for _entry, product in new),
-            [entry.name for entry, _product in new],
-            [entry.list_price for entry, _product in new],
-            [entry.currency or "CNY" for entry, _product in new],
+            as_text_array(entry.name for entry, _product in new),
+            as_array(entry.list_price for entry, _product in new),
+            as_text_array(entry.currency or "CNY" for entry, _product in new),
             as_array(entry.weight_grams for entry, _product in new),
-            [entry.is_active is not False for entry, _product in new],
+            as_array(entry.is_active is not False for entry, _product in new),
         ],
     )
     ids = {code: ident for ident, code in rows}
@@ -300,14 +299,14 @@ def _enter_skus(
 
 
 def _enter_barcodes(entries: Sequence[SkuEntry], entered: Sequence[Entered]) -> None:
-    pairs = {code: place for place, entry in enumerate(entries) for code in entry.barcodes}
+    pairs = {code: place for place, entry in enumerate(entries) for code in entry.barcodes or ()}
     if not pairs:
         return
     rows = fetch_all(
         INSERT_BARCODES,
         [
-            list(pairs),
-            [kind_of(code).value for code in pairs],
+            as_text_array(pairs),
+            as_text_array(kind_of(code).value for code in pairs),
             as_array(entered[place].sku_id for place in pairs.values()),
         ],
     )

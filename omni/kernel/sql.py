@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -58,17 +59,20 @@ def execute(statement: str, params: Params = ()) -> int:
         return int(cursor.rowcount)
 
 
-def as_array(values: Iterable[int | UUID | None]) -> str:
-    """Numbers or UUIDs as the text of a PostgreSQL array, for a parameter with a cast: `%s::bigint[]`.
+def as_array(values: Iterable[int | Decimal | UUID | None]) -> str:
+    """Numbers, UUIDs, yes or no as the text of a PostgreSQL array, for a parameter with a cast: `%s::bigint[]`.
 
     The driver adapts a list value by value; for the arrays of a hot path that costs as much as the statement.
     """
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
-def as_text_array(values: Iterable[str]) -> str:
+def as_text_array(values: Iterable[str | None]) -> str:
     """Texts as the text of a PostgreSQL array, for a parameter with a cast: `%s::text[]`. See `as_array`."""
-    quoted = ['"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values]
+    quoted = [
+        "NULL" if value is None else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        for value in values
+    ]
     return "{" + ",".join(quoted) + "}"
 
 

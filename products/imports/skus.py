@@ -9,21 +9,21 @@ from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from stdnum import ean
 
 from omni.kernel.imports.export import yes_or_no
 from omni.kernel.imports.fields import Field
 from omni.kernel.imports.rows import encode
 from omni.kernel.imports.target import Conflict, Context, Obstacle, Row, Taken, Target, Verdict
 from omni.kernel.references import find_references
-from omni.kernel.sql import fetch_all
-from products.barcodes import owners_of_barcodes
+from omni.kernel.sql import as_text_array, fetch_all
+from products.barcodes import has_its_check_digit, owners_of_barcodes
 from products.enter import (
     SAYS_ATTRIBUTES,
     SKU_COLUMNS,
@@ -45,12 +45,12 @@ KNOWN_SKUS = f"""
     SELECT s.code, s.name, s.list_price, s.currency, s.weight_grams, s.is_active, p.code, p.name, b.code, c.code,
         {SAYS_ATTRIBUTES}
     FROM products_sku s JOIN products_spu p ON p.id = s.spu_id JOIN products_brand b ON b.id = p.brand_id
-    LEFT JOIN products_category c ON c.id = p.category_id WHERE s.code = ANY(%s)
+    LEFT JOIN products_category c ON c.id = p.category_id WHERE s.code = ANY(%s::text[])
 """  # noqa: S608 - a constant
 KNOWN_SPUS = f"""
     SELECT p.code, p.name, b.code, c.code, {SAYS_ATTRIBUTES}
     FROM products_spu p JOIN products_brand b ON b.id = p.brand_id
-    LEFT JOIN products_category c ON c.id = p.category_id WHERE p.code = ANY(%s)
+    LEFT JOIN products_category c ON c.id = p.category_id WHERE p.code = ANY(%s::text[])
 """  # noqa: S608 - a constant
 SAID = """
     SELECT r.id, r.line_no, r.status, r."values"->>'code' AS code, r."values"->'barcodes' AS barcodes,
@@ -102,6 +102,7 @@ OWN_SKUS = """
 OPEN = ["new", "changed", "unchanged"]
 NEW = Verdict("new", TAKEN)
 UNCHANGED = Verdict("unchanged", TAKEN)
+SAID_OF_ENTRY = itemgetter(*SkuEntry._fields)
 OF_THE_PRODUCT = ("spu_name", "brand", "category")
 
 
@@ -381,11 +382,11 @@ class _Known:
     def of(cls, rows: Sequence[Row], allowed: Sequence[str] | None) -> _Known:
         values = [row.values for row in rows]
         brands = Brand.objects.filter(code__in={v["brand"] for v in values if v["brand"]} | {""})
-        wanted = list({v["spu"] or v["code"] for v in values})
+        wanted = as_text_array({v["spu"] or v["code"] for v in values})
         spus = {row[0]: _Product(*row) for row in fetch_all(KNOWN_SPUS, [wanted])}
         skus = {
             code: ((*columns,), _Product(*product))
-            for code, *rest in fetch_all(KNOWN_SKUS, [[v["code"] for v in values]])
+            for code, *rest in fetch_all(KNOWN_SKUS, [as_text_array(v["code"] for v in values)])
             for columns, product in [(rest[: len(SKU_COLUMNS)], rest[len(SKU_COLUMNS) :])]
         }
         named = [code for v in values for code in v["barcodes"] or ()]
@@ -439,7 +440,7 @@ def _find_fault(values: Mapping[str, Any], known: _Known) -> tuple[str, str, str
     if currency is not None and not _is_currency(currency):
         return "bad_currency", "currency", _("“%s” is not a currency such as CNY.") % currency
     for barcode in values["barcodes"] or ():
-        if len(barcode) in GTIN_LENGTHS and barcode.isdigit() and not ean.is_valid(barcode):
+        if len(barcode) in GTIN_LENGTHS and barcode.isdigit() and not has_its_check_digit(barcode):
             return (
                 "bad_barcode",
                 "barcodes",
@@ -536,19 +537,7 @@ def _contradictions(where: Mapping[str, Any]) -> Iterator[Conflict]:
 
 
 def _entry_of(values: Mapping[str, Any]) -> SkuEntry:
-    return SkuEntry(
-        code=values["code"],
-        spu=values["spu"],
-        name=values["name"],
-        spu_name=values["spu_name"],
-        brand=values["brand"],
-        category=values["category"],
-        barcodes=values["barcodes"] or (),
-        list_price=values["list_price"],
-        currency=values["currency"],
-        weight_grams=values["weight_grams"],
-        is_active=values["is_active"],
-    )
+    return SkuEntry._make(SAID_OF_ENTRY(values))
 
 
 def _as_undo(one: Entered) -> dict[str, Any]:

@@ -173,6 +173,45 @@ def test_no_garbage_crashes_the_reader(file: Write) -> None:
             assert numbers == sorted(set(numbers))
 
 
+@pytest.mark.parametrize("block_chars", [1, 7, 40, 128 * 1024])
+def test_what_is_read_does_not_depend_on_how_much_is_read_at_once(
+    file: Write, monkeypatch: pytest.MonkeyPatch, block_chars: int
+) -> None:
+    chance = random.Random(block_chars)
+    pieces = ["a,b\n", '"x, y",2\r\n', '"two\nlines",3\n', "ragged\n", "1,2,3\r", "\n", ",\n", '"open,4\n']
+    pieces += [
+        "口红,5\n",
+        "\0,6\n",
+        'say "hi",7\n',
+        '"a""b",8\n',
+        "9,9\n",
+        '"late" quote,1\n',
+        "\r\n",
+        '"",""\n',
+    ]
+    texts = ["".join(chance.choice(pieces) for _ in range(chance.randrange(1, 12))) for _ in range(60)]
+    files = [("head,line\n" + text).encode() for text in texts]
+    limits = Limits(record_lines=3, line_chars=30)
+    monkeypatch.setattr("omni.kernel.imports.lines.BLOCK_CHARS", block_chars)
+    together = [read(file(data), limits=limits, encoding="utf-8-sig", separator=",") for data in files]
+
+    monkeypatch.setattr("omni.kernel.imports.lines.Records._read_together", lambda *_: None)
+    carefully = [read(file(data), limits=limits, encoding="utf-8-sig", separator=",") for data in files]
+
+    assert together == carefully
+
+
+def test_a_damaged_character_between_good_rows_costs_one_row(file: Write) -> None:
+    lines = read(file(b"a,b\n1,2\n\xff,3\n4,5\n"), encoding="utf-8-sig", separator=",")
+
+    assert [(line.number, line.fault.reason if line.fault else "") for line in lines] == [
+        (1, ""),
+        (2, ""),
+        (3, "bad_encoding"),
+        (4, ""),
+    ]
+
+
 def test_a_packed_csv_is_read_as_it_comes(file: Write) -> None:
     lines = read(file(gzip.compress("a,b\n1,口红\n".encode())))
 
@@ -284,6 +323,24 @@ def test_rows_keep_their_numbers_and_the_sheet_can_be_named(file: Write) -> None
     assert [line.fault.reason for line in lines if line.fault] == ["ragged"]
     with pytest.raises(UnreadableFile, match="Data, Orders"):
         read(path, sheet="Nowhere")
+
+
+def test_what_a_database_cannot_hold_is_shown_and_costs_its_row(file: Write) -> None:
+    def fill(book: Any, sheet: Any) -> None:
+        sheet.write_row(0, 0, ["a", "b"])
+        sheet.write_row(1, 0, ["x_NUL_y", "1"])
+        sheet.write_row(2, 0, ["fine", "2"])
+
+    data = workbook(fill)
+    with zipfile.ZipFile(io.BytesIO(data)) as book:
+        strings = book.read("xl/sharedStrings.xml").replace(b"x_NUL_y", b"x_x0000_y")
+
+    lines = read(file(rezipped(data, xl__sharedStrings_DOT_xml=strings)))
+
+    assert [(line.cells[0], line.fault.reason if line.fault else "") for line in lines[1:]] == [
+        ("x\ufffdy", "nul"),
+        ("fine", ""),
+    ]
 
 
 def rezipped(data: bytes, **changed: bytes) -> bytes:

@@ -21,9 +21,10 @@ from omni.kernel.imports.undo import start_undo
 from omni.kernel.imports.upload import upload_file
 from omni.kernel.jobs import claim_job, run_job
 from omni.kernel.models import Import, Job, OutboxEvent
+from omni.kernel.sql import fetch_all
 from omni.wiring import JOBS
 from products.events import ProductsChanged
-from products.imports.skus import SKUS
+from products.imports.skus import BARCODE_TWICE, OPEN, SAYING_BARCODES, SAYING_CODES, SKUS, TORN, TWICE
 from products.models import Barcode, Brand, Category, CategoryAttribute, Sku, Spu
 from tests.factories.orders import NOON
 from tests.factories.products import BrandFactory, ListingFactory, SkuFactory
@@ -249,6 +250,31 @@ def test_duplicates_are_found_across_the_whole_file_and_not_only_side_by_side(
     run = take(row("S-1"), row("S-2"), row("S-3"), row("S-1"))
 
     assert faults(run) == [(5, "duplicate_sku", "SKU code")]
+
+
+def _rows_touched(plan: dict[str, Any]) -> int:
+    """How many rows all steps of an executed plan gave or threw away, every time that they ran."""
+    names = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
+    own = sum(plan.get(name, 0) for name in names) * plan["Actual Loops"]
+    return int(own) + sum(_rows_touched(below) for below in plan.get("Plans", ()))
+
+
+def test_looking_for_what_is_named_twice_costs_as_much_more_as_the_file_is_longer(brand: Brand) -> None:
+    touched = []
+    for count in (200, 800):
+        # Nothing is named twice but by the last line, and nobody has told the planner anything of these rows.
+        rows = [row(f"S-{n}", barcodes=f"B-{n}") for n in range(count)]
+        run = preview(*rows, row("S-0", barcodes="B-1"), data=b"")
+        where = {"run": run.pk, "open": OPEN, "keys": ["S-0", "B-1"]}
+        plans = [
+            fetch_all(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", where)[0][0][0]["Plan"]
+            for statement in (TWICE, SAYING_CODES, BARCODE_TWICE, SAYING_BARCODES, TORN)
+        ]
+        touched.append(sum(_rows_touched(plan) for plan in plans))
+        assert faults(run) == [(count + 2, "duplicate_sku", "SKU code")]
+
+    # Compared one with another it would be sixteen times as much.
+    assert touched[1] < 5 * touched[0]
 
 
 def test_lines_that_contradict_one_another_about_their_product_are_refused(

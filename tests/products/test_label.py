@@ -10,7 +10,7 @@ from django.apps import apps
 from stdnum import ean
 
 from omni.kernel.models import AuditEntry, OutboxEvent
-from products.barcodes import BadBarcode, read_barcode, resolve_barcodes
+from products.barcodes import BadBarcode, has_its_check_digit, read_barcode, resolve_barcodes
 from products.define import ProductDraft, SkuDraft, define_products
 from products.label import Label, Labelled, label_by_rule, label_skus, take_off_barcode
 from products.models import Barcode, Sku
@@ -36,6 +36,15 @@ def label(*pairs: tuple[Sku, str]) -> list[Labelled]:
 
 def results(told: list[Labelled]) -> list[str]:
     return [row.result for row in told]
+
+
+@pytest.mark.parametrize(
+    "body", ["0000000", "9638507", "03600029145", "690123456789", "1690123456789", "999999999999"]
+)
+def test_the_check_digit_is_the_one_of_the_standard(body: str) -> None:
+    right = ean.calc_check_digit(body)
+
+    assert [digit for digit in "0123456789" if has_its_check_digit(body + digit)] == [right]
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ from django.utils.translation import gettext as _
 from omni.kernel.errors import DomainError
 from omni.kernel.imports.map_columns import ImportIsOver
 from omni.kernel.imports.preview import diff_rows, open_errors
-from omni.kernel.imports.rows import RowQueue, count_rows, write_taken
+from omni.kernel.imports.rows import DO_NOT_WAIT_FOR_DISK, RowQueue, count_rows, write_taken
 from omni.kernel.imports.target import Context, Row, Taken, Target
 from omni.kernel.jobs import Progress, start_job
 from omni.kernel.models import Import, ImportRow, Job
+from omni.kernel.sql import execute
 
 
 class NothingToRetry(DomainError):
@@ -87,8 +88,10 @@ def commit_import(*, run_id: int, target: Target, by: str) -> Generator[Progress
             while rows := _commit_chunk(run_id, queue, target, context, by=by):
                 done += len(rows)
                 yield Progress(done=done, total=to_do, message=_("taking"))
-        _finish(run_id)
-    return {**count_rows(run_id), "made": Import.objects.values_list("summary", flat=True).get(pk=run_id)}
+        counts = _finish(run_id)
+    else:
+        counts = count_rows(run_id)
+    return {**counts, "made": Import.objects.values_list("summary", flat=True).get(pk=run_id)}
 
 
 @transaction.atomic
@@ -100,6 +103,7 @@ def _commit_chunk(run_id: int, queue: RowQueue, target: Target, context: Context
         taken, made = _commit_bisecting(rows, target, context, at=timezone.now(), by=by)
         write_taken(run_id, rows, taken, _known_errors(run_id, rows, taken))
         _add_to_summary(run_id, made)
+        execute(DO_NOT_WAIT_FOR_DISK)
     return rows
 
 
@@ -156,10 +160,12 @@ def _add_to_summary(run_id: int, made: Mapping[str, int]) -> None:
 
 
 @transaction.atomic
-def _finish(run_id: int) -> None:
+def _finish(run_id: int) -> dict[str, int]:
+    counts = count_rows(run_id)
     Import.objects.filter(pk=run_id, state=Import.State.COMMITTING).update(
-        state=Import.State.DONE, finished_at=timezone.now(), **count_rows(run_id)
+        state=Import.State.DONE, finished_at=timezone.now(), **counts
     )
+    return counts
 
 
 @transaction.atomic

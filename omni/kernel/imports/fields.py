@@ -23,6 +23,7 @@ Text = str | Promise
 Parser = Callable[[str], Any]
 
 DANGEROUS_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+LOSSLESS = ("text", "code", "codes")  # kinds of which no digit may be lost
 INTEGER_MAX = 2**53
 DECIMAL_DIGITS_MAX = 16
 YEARS = range(1970, 2101)
@@ -88,7 +89,7 @@ def parser_of(field: Field, options: Options) -> Parser:
             )
         return parse_cell(text)
 
-    return parse_lossy if field.kind in ("text", "code", "codes") else parse_cell
+    return parse_lossy if field.kind in LOSSLESS else parse_cell
 
 
 def _text(field: Field, options: Options) -> Parser:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from omni.kernel.imports.fields import revivers_of
 from omni.kernel.imports.target import Row, Taken, Target, Verdict
 from omni.kernel.models import ImportRow
-from omni.kernel.sql import as_array, execute, fetch_all
+from omni.kernel.sql import as_array, as_text_array, execute, fetch_all
 
-# Made once: `json.dumps` with options makes a new encoder for every call.
-encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+def encode(value: Any) -> str:
+    """As JSON. Moments and amounts as Python writes them: contents are known by what this gives (`row_key`)."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+
 
 COLUMNS = 'r.id, r.line_no, r."values", r.group_key, r.status, r.row_key, r.result, r.undo, r.phase'
 # Scans begin after what was done before: the index still holds its dead entries, and walking over them again with
@@ -41,20 +45,21 @@ DONE_ROWS = f"""
 """  # noqa: S608 - a constant
 # Most rows of a chunk fare alike: what is said of them is sent once, and each row names it by its place.
 WRITE_VERDICTS = """
-    UPDATE kernel_importrow r SET status = k.status, outcome = k.outcome, changes = k.changes, phase = k.phase,
+    UPDATE kernel_importrow r SET status = k.status, outcome = k.outcome, changes = v.changes, phase = k.phase,
         row_key = COALESCE(v.row_key, r.row_key), reason = k.reason, "column" = k.col, detail = k.detail,
         result = v.result
-    FROM unnest(%s::bigint[], %s::int[], %s::uuid[], %s::jsonb[]) AS v(id, kind, row_key, result)
-    JOIN unnest(%s::text[], %s::text[], %s::jsonb[], %s::int[], %s::text[], %s::text[], %s::text[])
-        WITH ORDINALITY AS k(status, outcome, changes, phase, reason, col, detail, kind) ON k.kind = v.kind
+    FROM unnest(%s::bigint[], %s::int[], %s::uuid[], %s::jsonb[], %s::jsonb[])
+        AS v(id, kind, row_key, changes, result)
+    JOIN unnest(%s::text[], %s::text[], %s::int[], %s::text[], %s::text[], %s::text[])
+        WITH ORDINALITY AS k(status, outcome, phase, reason, col, detail, kind) ON k.kind = v.kind
     WHERE r.id = v.id
 """
 WRITE_TAKEN = """
-    UPDATE kernel_importrow r SET status = k.status, outcome = k.outcome, result = k.result, undo = k.undo,
+    UPDATE kernel_importrow r SET status = k.status, outcome = k.outcome, result = v.result, undo = v.undo,
         reason = k.reason, "column" = k.col, detail = k.detail
-    FROM unnest(%s::bigint[], %s::int[]) AS v(id, kind)
-    JOIN unnest(%s::text[], %s::text[], %s::jsonb[], %s::jsonb[], %s::text[], %s::text[], %s::text[])
-        WITH ORDINALITY AS k(status, outcome, result, undo, reason, col, detail, kind) ON k.kind = v.kind
+    FROM unnest(%s::bigint[], %s::int[], %s::jsonb[], %s::jsonb[]) AS v(id, kind, result, undo)
+    JOIN unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+        WITH ORDINALITY AS k(status, outcome, reason, col, detail, kind) ON k.kind = v.kind
     WHERE r.id = v.id
 """
 # What waited with an error elsewhere and has been taken now waits no more.
@@ -68,6 +73,11 @@ COUNTS = """
         count(*) FILTER (WHERE status = 'done')
     FROM kernel_importrow WHERE run_id = %s
 """
+
+
+# A chunk and the word how far the work has come are one transaction: should the server die, both are lost together, and
+# the next worker does the chunk again. The last transaction of an import waits for the disk, and so for all before it.
+DO_NOT_WAIT_FOR_DISK = "SET LOCAL synchronous_commit = off"
 
 
 class RowQueue:
@@ -149,7 +159,7 @@ def revive_values(stored: Sequence[Mapping[str, Any]], target: Target) -> list[d
 
 def _json(value: Any) -> Any:
     """Django leaves jsonb to its model fields: a bare cursor gives text."""
-    return json.loads(value) if isinstance(value, (str, bytes)) else value
+    return orjson.loads(value) if isinstance(value, (str, bytes)) else value
 
 
 def write_verdicts(row_ids: Sequence[int], verdicts: Sequence[Verdict], known: Mapping[UUID, int]) -> None:
@@ -162,15 +172,7 @@ def write_verdicts(row_ids: Sequence[int], verdicts: Sequence[Verdict], known: M
     ]
     kinds = Kinds()
     places = [
-        kinds.place(
-            "unchanged" if e else v.status,
-            v.outcome,
-            as_json(v.changes),
-            v.phase,
-            v.reason,
-            v.column,
-            v.detail,
-        )
+        kinds.place("unchanged" if e else v.status, v.outcome, v.phase, v.reason, v.column, v.detail)
         for v, e in zip(verdicts, earlier, strict=True)
     ]
     execute(
@@ -179,7 +181,10 @@ def write_verdicts(row_ids: Sequence[int], verdicts: Sequence[Verdict], known: M
             as_array(row_ids),
             as_array(places),
             as_array(verdict.row_key for verdict in verdicts),
-            [as_json({"row": e} if e else v.keep) for v, e in zip(verdicts, earlier, strict=True)],
+            as_text_array(as_json(verdict.changes) for verdict in verdicts),
+            as_text_array(
+                as_json({"row": e} if e else v.keep) for v, e in zip(verdicts, earlier, strict=True)
+            ),
             *kinds.columns(),
         ],
     )
@@ -203,16 +208,24 @@ def write_taken(run_id: int, rows: Sequence[Row], taken: Sequence[Taken], known:
 
     `known`: contents that wait with an error elsewhere already, with the row where they do.
     """
-    kinds, places, settled = Kinds(), [], []
+    kinds, places, results, settled = Kinds(), [], [], []
     for row, t in zip(rows, taken, strict=True):
         earlier = known.get(row.row_key) if t.status == "error" and row.row_key else None
         status, result = ("unchanged", {"row": earlier}) if earlier else (t.status, t.result)
-        places.append(
-            kinds.place(status, t.outcome, as_json(result), as_json(t.undo), t.reason, t.column, t.detail)
-        )
+        places.append(kinds.place(status, t.outcome, t.reason, t.column, t.detail))
+        results.append(as_json(result))
         if t.status != "error" and row.row_key:
             settled.append(row.row_key)
-    execute(WRITE_TAKEN, [as_array(row.ident for row in rows), as_array(places), *kinds.columns()])
+    execute(
+        WRITE_TAKEN,
+        [
+            as_array(row.ident for row in rows),
+            as_array(places),
+            as_text_array(results),
+            as_text_array(as_json(t.undo) for t in taken),
+            *kinds.columns(),
+        ],
+    )
     if settled:
         execute(SETTLE, [run_id, as_array(settled), run_id])
 

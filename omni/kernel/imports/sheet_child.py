@@ -5,7 +5,6 @@ rounded, because it holds 15 digits, is written as {"lossy": "…"}.
 """
 
 import datetime
-import json
 import resource
 import sys
 
@@ -16,18 +15,19 @@ def main(path: str, sheet: str, memory_bytes: int, cpu_seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    import orjson
     from python_calamine import CalamineWorkbook
 
-    write = sys.stdout.write
+    write = sys.stdout.buffer.write
     with CalamineWorkbook.from_path(path) as book:
         names = book.sheet_names
         if sheet and sheet not in names:
-            write(json.dumps({"sheets": names, "missing": sheet}) + "\n")
+            write(orjson.dumps({"sheets": names, "missing": sheet}) + b"\n")
             return
         table = book.get_sheet_by_name(sheet or names[0])
-        write(json.dumps({"sheets": names}) + "\n")
+        write(orjson.dumps({"sheets": names}) + b"\n")
         for row in table.iter_rows():
-            write(json.dumps([as_text(cell) for cell in row], ensure_ascii=True) + "\n")
+            write(orjson.dumps([cell if type(cell) is str else as_text(cell) for cell in row]) + b"\n")
 
 
 def as_text(cell: object) -> "str | dict[str, str]":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from omni.kernel.imports.fields import Field, Text
@@ -31,8 +31,7 @@ class Row:
     is_readable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a row would do. `outcome`: the target's word for it, such as `taken`.
 
     `phase`: rows of a lower phase are committed before any of a higher one. `row_key`: the same for the same content in
@@ -51,16 +50,14 @@ class Verdict:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(NamedTuple):
     """A row, by its id, that cannot stand beside an earlier row of its file."""
 
     row_id: int
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """What became of a row that was to be taken: done, done before (unchanged), or refused after all (error).
 
     `result`: what it made, for people and machines. `undo`: what the target needs to take it back; None: it cannot be.
