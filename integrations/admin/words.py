@@ -14,8 +14,11 @@ SCOPE_WORDS: Mapping[str, tuple[Promise, Promise]] = {
         _("orders with their lines, holds and timeline, and parked orders; receivers are masked"),
     ),
     "orders:write": (_("Send and cancel orders"), _("capture orders, cancel them, retry parked ones")),
-    "products:read": (_("Read products"), _("brands, categories, products, SKUs, shops and listings")),
-    "products:write": (_("Change products"), _("no address of the API asks for it yet")),
+    "products:read": (
+        _("Read products"),
+        _("brands, categories, products, SKUs, pictures, shops and listings"),
+    ),
+    "products:write": (_("Change products"), _("products with their SKUs, and pictures")),
     "stock:read": (_("Read stock"), _("what lies where, what may be sold, what the channels were told")),
     "stock:write": (_("Book stock"), _("receipts, counts and adjustments")),
     "shipments:read": (_("Read shipments"), _("what was sent, in which parcels, with which numbers")),

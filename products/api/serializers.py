@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from products.api.images import image_ids
 from products.models import Brand, Category, Listing, Shop, Sku, Spu
 
 
@@ -26,16 +27,37 @@ class CategoryOut(serializers.ModelSerializer[Category]):
 
 
 class SpuOut(serializers.ModelSerializer[Spu]):
+    """`images`: the ids of its pictures, in their order."""
+
     brand = serializers.CharField(source="brand.code", read_only=True)
     category = serializers.CharField(source="category.code", default=None, read_only=True, allow_null=True)
+    tags = serializers.ListField(child=serializers.CharField(), read_only=True)
+    attributes = serializers.DictField(read_only=True)
+    images = serializers.SerializerMethodField()
+
+    def get_images(self, spu: Spu) -> list[int]:
+        return image_ids(spu.image_uses.all())
 
     class Meta:
         model = Spu
-        fields = ("code", "name", "brand", "category", "created_at")
+        fields = (
+            "code",
+            "name",
+            "brand",
+            "category",
+            "season",
+            "tags",
+            "description",
+            "attributes",
+            "images",
+            "created_at",
+        )
         read_only_fields = fields
 
 
 class SkuOut(serializers.ModelSerializer[Sku]):
+    """`images`: the ids of its own pictures, in their order; without any, those of its product are shown."""
+
     spu = serializers.CharField(source="spu.code", read_only=True)
     brand = serializers.CharField(source="spu.brand.code", read_only=True)
     category = serializers.CharField(
@@ -43,6 +65,7 @@ class SkuOut(serializers.ModelSerializer[Sku]):
     )
     barcodes = serializers.SerializerMethodField()
     attributes = serializers.DictField(read_only=True)
+    images = serializers.SerializerMethodField()
 
     class Meta:
         model = Sku
@@ -54,6 +77,7 @@ class SkuOut(serializers.ModelSerializer[Sku]):
             "category",
             "barcodes",
             "attributes",
+            "images",
             "list_price",
             "currency",
             "weight_grams",
@@ -61,6 +85,9 @@ class SkuOut(serializers.ModelSerializer[Sku]):
             "created_at",
         )
         read_only_fields = fields
+
+    def get_images(self, sku: Sku) -> list[int]:
+        return image_ids(sku.image_uses.all())
 
     def get_barcodes(self, sku: Sku) -> list[str]:
         return sorted(barcode.code for barcode in sku.barcodes.all())

@@ -5,12 +5,14 @@ from __future__ import annotations
 from rest_framework.routers import SimpleRouter
 
 from products.api import views
+from products.api.images import ImageView
 
 router = SimpleRouter(trailing_slash=False)
 router.register("brands", views.BrandView, "brand")
 router.register("categories", views.CategoryView, "category")
 router.register("spus", views.SpuView, "spu")
 router.register("skus", views.SkuView, "sku")
+router.register("images", ImageView, "image")
 router.register("shops", views.ShopView, "shop")
 router.register("listings", views.ListingView, "listing")
 

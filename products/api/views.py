@@ -1,4 +1,4 @@
-"""Read the product master, the shops and what they list."""
+"""Read and write the product master; read the shops and what they list."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from django.db.models import Q, QuerySet
 
 from omni.kernel.api.views import ReadingView
 from products.api import filters, serializers
+from products.api.define import DefiningView
+from products.api.images import IN_ORDER, ShowingView
 from products.api.scope import in_shops, visible_brands, visible_skus
 from products.models import Brand, Category, Listing, Shop, Sku, Spu
 
 SCOPES = {"read": "products:read"}
+WRITING_SCOPES = {"read": "products:read", "write": "products:write"}
 
 
 class BrandView(ReadingView):
@@ -38,15 +41,18 @@ class CategoryView(ReadingView):
     queryset = Category.objects.select_related("parent")
 
 
-class SpuView(ReadingView):
-    """Products as customers see them."""
+class SpuView(DefiningView, ShowingView):
+    """Products as customers see them, with their SKUs."""
 
-    scopes = SCOPES
-    staff_permission = "products.view_spu"
+    scopes = WRITING_SCOPES
     serializer_class = serializers.SpuOut
     filterset_class = filters.SpuFilter
     lookup_field = "code"
-    queryset = Spu.objects.select_related("brand", "category")
+    queryset = Spu.objects.select_related("brand", "category").prefetch_related(IN_ORDER)
+
+    @property
+    def staff_permission(self) -> str:
+        return "products.view_spu" if self.request.method == "GET" else "products.change_spu"
 
     def get_queryset(self) -> QuerySet[Spu]:
         brands = visible_brands(self.request)
@@ -56,15 +62,20 @@ class SpuView(ReadingView):
         return self.queryset.filter(Q(brand__in=brands) | Q(pk__in=listed))
 
 
-class SkuView(ReadingView):
+class SkuView(ShowingView):
     """SKUs, with their barcodes."""
 
-    scopes = SCOPES
-    staff_permission = "products.view_sku"
+    scopes = WRITING_SCOPES
     serializer_class = serializers.SkuOut
     filterset_class = filters.SkuFilter
     lookup_field = "code"
-    queryset = Sku.objects.select_related("spu__brand", "spu__category").prefetch_related("barcodes")
+    queryset = Sku.objects.select_related("spu__brand", "spu__category").prefetch_related(
+        "barcodes", IN_ORDER
+    )
+
+    @property
+    def staff_permission(self) -> str:
+        return "products.view_sku" if self.request.method == "GET" else "products.change_sku"
 
     def get_queryset(self) -> QuerySet[Sku]:
         return self.queryset.filter(visible_skus(self.request))

@@ -29,6 +29,11 @@ def image_file(request: HttpRequest, pk: int, size: str) -> HttpResponseBase:
     image = images.filter(pk=pk).first()
     if image is None or not request.user.has_perm("products.view_image"):
         raise Http404
+    return hand_out(image, size)
+
+
+def hand_out(image: Image, size: str) -> FileResponse:
+    """A file of a picture: `original`, or one of its widths. Raises Http404."""
     is_original = size == "original"
     if not is_original and size not in map(str, image.widths):
         raise Http404

@@ -15,7 +15,7 @@ from orders.models import FulfilmentOrder, ParcelLine, SalesOrder
 from orders.release import ReleaseAnswer, claim_planned, record_release_answers
 from orders.review import review_captured
 from orders.source import source_orders
-from products.models import Barcode
+from products.models import Barcode, Image, ImageUse
 from tests.factories.api import Caller
 from tests.factories.orders import NOON, House, line_draft, make_house, order_draft
 from tests.factories.products import ListingFactory
@@ -26,8 +26,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.capability("I3")]
 STATEMENTS = {
     "brands": 2,
     "categories": 2,
-    "spus": 2,
-    "skus": 3,  # + barcodes
+    "spus": 3,  # + pictures
+    "skus": 4,  # + barcodes, pictures
+    "images": 2,
     "shops": 2,
     "listings": 2,
     "locations": 2,
@@ -42,6 +43,9 @@ STATEMENTS = {
 def furnish(house: House) -> None:
     """One more row for each list."""
     Barcode.objects.create(code=f"690{Barcode.objects.count()}", sku=house.sku)
+    about = {"name": "a", "kind": "png", "width": 1, "height": 1, "bytes": 1, "created_by": "user:1"}
+    image = Image.objects.create(brand=house.sku.spu.brand, **about)
+    ImageUse.objects.create(image=image, sku=house.sku, position=0)
     listing = ListingFactory.create(shop=house.shop, sku=house.sku)
     PublishedStock.objects.create(listing=listing, shop=house.shop)
     house.take(order_draft(line_draft(house.sku, sku_code="?")))

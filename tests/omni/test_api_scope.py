@@ -12,7 +12,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from inventory.models import PublishedStock
 from orders.models import ParkedOrder, SalesOrder
-from products.models import Brand, Listing, StaffScope
+from products.models import Brand, Image, Listing, StaffScope
 from tests.factories.api import Caller, order_body
 from tests.factories.orders import House, line_draft, make_house, order_draft
 from tests.factories.products import ListingFactory
@@ -25,6 +25,7 @@ LISTS = {
     "categories": "code",
     "spus": "code",
     "skus": "code",
+    "images": "id",
     "shops": "code",
     "listings": "id",
     "locations": "code",
@@ -49,6 +50,9 @@ def furnish(name: str) -> House:
         changed.save()
     listing = ListingFactory.create(shop=house.shop, sku=house.sku, outer_item_id=f"{name}-item")
     PublishedStock.objects.create(listing=listing, shop=house.shop, desired_quantity=10)
+    Image.objects.create(
+        brand=brand, name=f"{name}-image", kind="png", width=1, height=1, bytes=1, created_by="user:1"
+    )
     house.order(line_draft(house.sku), outer_id=f"{name}-order")
     house.take(order_draft(line_draft(house.sku, sku_code="?"), outer_id=f"{name}-parked"))
     return house
@@ -80,6 +84,7 @@ def detail_paths(house: House) -> list[str]:
         f"brands/{house.sku.spu.brand.code}",
         f"spus/{house.sku.spu.code}",
         f"skus/{house.sku.code}",
+        f"images/{Image.objects.get(brand=house.shop.brand).pk}",
         f"shops/{house.shop.code}",
         f"listings/{Listing.objects.get(shop=house.shop).pk}",
         f"orders/{order.number}",
@@ -198,6 +203,10 @@ def test_a_key_needs_the_scope_of_each_endpoint(ours: House) -> None:
 
 def test_every_endpoint_is_in_this_walk(ours: House) -> None:
     acts = {
+        "spus/batch",
+        "spus/<one>/images",
+        "skus/<one>/images",
+        "images/<one>/files/<one>",
         "orders/batch",
         "orders/<number>/cancel",
         "parked-orders/<pk>/retry",
