@@ -32,6 +32,14 @@ REQUESTS_DUE = """
         WHERE r.shop_id = n.shop_id AND r.state = 'due' AND r.not_before <= now())
     ORDER BY n.id
 """
+# Plan: drift_asks, which holds only what asks for a person.
+OPEN_DRIFTS = """
+    SELECT s.code, count(*), extract(epoch FROM now() - min(d.since))::float8
+    FROM (SELECT shop_id, since FROM integrations_listingdrift
+          WHERE closed_at IS NULL AND confirmed_at IS NOT NULL AND pushed_at IS NULL ORDER BY id LIMIT %s) d
+    JOIN products_shop s ON s.id = d.shop_id
+    GROUP BY s.code ORDER BY s.code
+"""
 PLANNED = """
     SELECT n.id FROM integrations_connection n
     WHERE n.kind = 'warehouse' AND n.is_active AND EXISTS (
@@ -64,8 +72,16 @@ def with_notices_due() -> list[int]:
 
 
 def with_requests_due() -> list[int]:
-    """Channels that must be asked to list or delist something."""
+    """Channels that must be asked to list, delist or call something otherwise."""
     return _ids(REQUESTS_DUE)
+
+
+def open_drifts(*, limit: int) -> dict[str, tuple[int, float]]:
+    """By shop code: how many differences to its channel ask for a person, the oldest since how many seconds.
+
+    Counted up to `limit` in all.
+    """
+    return {code: (count, seconds) for code, count, seconds in fetch_all(OPEN_DRIFTS, [limit])}
 
 
 def with_planned_fulfilments() -> list[int]:

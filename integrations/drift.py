@@ -31,6 +31,25 @@ CURSORS_STAND = f"""
       AND coalesce(c.upto, n.pulls_since) < now() - interval '15 minutes' AND {WORKING}
     ORDER BY n.id, c.stream
 """  # noqa: S608 - put together from constants
+# A shelf is read each hour; three missed turns are no weather any more.
+SHELVES_UNREAD = f"""
+    SELECT n.code, c.last_run_at, c.failures
+    FROM integrations_cursor c JOIN integrations_connection n ON n.id = c.connection_id
+    WHERE n.is_active AND n.health <> 'paused' AND c.stream = 'items'
+      AND coalesce(c.last_run_at, n.pulls_since) < now() - interval '3 hours' AND {WORKING}
+    ORDER BY n.id
+"""  # noqa: S608 - put together from constants
+# What asks for a person stands on a row of the shelf that says so, or on none where the item is gone.
+UNFOUNDED_DRIFTS = """
+    SELECT d.id, d.what, d.ours, d.theirs
+    FROM integrations_listingdrift d
+    JOIN products_listing l ON l.id = d.listing_id
+    LEFT JOIN products_outeritem o ON o.shop_id = l.shop_id AND o.outer_item_id = l.outer_item_id
+        AND o.outer_sku_id = l.outer_sku_id AND o.source = 'channel'
+    WHERE d.closed_at IS NULL AND d.confirmed_at IS NOT NULL
+      AND (d.ours = d.theirs OR o.id IS NULL AND d.theirs <> 'gone')
+    ORDER BY d.id
+"""
 LEASES_LEFT_LYING = f"""
     SELECT n.code, c.stream, c.holder, c.lease_until
     FROM integrations_cursor c JOIN integrations_connection n ON n.id = c.connection_id
@@ -94,6 +113,18 @@ CHECKS: Sequence[Check] = (
         "While workers work, every stream of a running connection is read up to the last quarter of an hour.",
         CURSORS_STAND,
         ("connection", "stream", "upto", "failures"),
+    ),
+    sql_check(
+        "connections.shelves_are_read",
+        "While workers work, the shelf of every channel that shows it was read within three hours.",
+        SHELVES_UNREAD,
+        ("connection", "read", "failures"),
+    ),
+    sql_check(
+        "drifts.are_founded",
+        "Every difference that asks for a person is one, and stands on what the channel showed.",
+        UNFOUNDED_DRIFTS,
+        ("drift", "what", "ours", "theirs"),
     ),
     sql_check(
         "connections.leases_lapse",

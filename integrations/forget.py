@@ -23,3 +23,13 @@ def forget_old_inbound(*, before: datetime) -> int:
         before=before,
         condition="t.state = 'done' AND t.done_at < %(before)s",
     )
+
+
+def forget_old_drifts(*, before: datetime) -> int:
+    """Delete differences that were over before the moment. Returns how many went."""
+    return forget_rows(
+        table="integrations_listingdrift",
+        moment="noted_at",
+        before=before,
+        condition="t.closed_at < %(before)s",
+    )

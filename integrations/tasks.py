@@ -18,7 +18,7 @@ from integrations.backlog import (
     with_requests_due,
     with_stock_due,
 )
-from integrations.forget import forget_old_inbound, forget_old_messages
+from integrations.forget import forget_old_drifts, forget_old_inbound, forget_old_messages
 from integrations.lease import hand_out_streams
 from integrations.open import open_missing_streams
 from integrations.pull import COMPARE, ORDERS, REFUNDS, compare_orders, pull_orders, pull_refunds
@@ -147,6 +147,7 @@ def take_inbound(**_newer: Any) -> None:
 @shared_task
 def forget_messages(**_newer: Any) -> None:
     forget_old_messages(before=timezone.now() - timedelta(days=settings.OMNI_KEEP_MESSAGES_DAYS))
+    forget_old_drifts(before=timezone.now() - timedelta(days=settings.OMNI_KEEP_MESSAGES_DAYS))
     forget_old_inbound(before=timezone.now() - timedelta(days=settings.OMNI_KEEP_INBOUND_DAYS))
 
 

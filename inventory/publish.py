@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from inventory.availability import SELLABLE
+from inventory.models import PublishedStock
+from omni.kernel import doorbell
 from omni.kernel.answers import Answer, Told, record_told
+from omni.kernel.audit import record_acts
 from omni.kernel.sql import execute, fetch_all
 
+PUSH = "integrations.tasks.push_due_stock"
 # A call that was not answered for so long is taken as lost, and its number is due again.
 ANSWER_WITHIN = timedelta(seconds=60)
 # Changes of one listing that come closer together become one call.
@@ -82,6 +86,22 @@ CLAIM = """
               due.is_increase
 """
 
+# By a person who saw what the channel shows. It counts as what was sent last, so that more than that is an increase:
+# units that were sold there and are not known here yet must not come back on sale.
+AGAIN = """
+    UPDATE inventory_publishedstock p
+    SET desired_version = p.desired_version + 1, attempts = 0, not_before = greatest(%(at)s, p.sent_at + %(interval)s),
+        sent_quantity = least(p.sent_quantity, due.shown),
+        desired_at = CASE WHEN p.acked_version = p.desired_version THEN %(at)s ELSE p.desired_at END
+    FROM (
+        SELECT d.id, v.shown FROM unnest(%(ids)s::bigint[], %(shown)s::int[]) AS v(listing_id, shown)
+        JOIN inventory_publishedstock d ON d.listing_id = v.listing_id
+        JOIN products_listing l ON l.id = d.listing_id AND l.state = 'listed'
+        ORDER BY d.id FOR NO KEY UPDATE OF d
+    ) due
+    WHERE p.id = due.id RETURNING p.id, p.listing_id
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class DueStock:
@@ -111,6 +131,27 @@ def plan_published_stock(*, limit: int, at: datetime) -> int:
         sold = sorted({(shop_id, sku_id) for sku_id, shop_id in taken if shop_id is not None})
         _plan(sorted({sku_id for sku_id, _shop_id in taken}), sold, at)
     return len(taken)
+
+
+@transaction.atomic
+def push_stock_again(*, shown: Mapping[int, int], reason: str = "", at: datetime, by: str) -> set[int]:
+    """Tell the channels our numbers once more, now. `shown`: what each shows at present, by the id of its listing.
+
+    A number above that is sent after the shop's newest orders were pulled. Returns the listings that will be told.
+    """
+    params = {
+        "ids": list(shown),
+        "shown": [max(units, 0) for units in shown.values()],
+        "at": at,
+        "interval": TOLD.pause,
+    }
+    rows = fetch_all(AGAIN, params)
+    idents = [ident for ident, _listing in rows]
+    record_acts(
+        by=by, action="stock.told_again", kind=PublishedStock, object_ids=idents, reason=reason, at=at
+    )
+    doorbell.ring_after_commit(PUSH)
+    return {listing_id for _id, listing_id in rows}
 
 
 @transaction.atomic

@@ -16,7 +16,7 @@ from django.db.models.functions import TruncHour
 from django.urls import reverse
 from redis.exceptions import RedisError
 
-from integrations.models import Connection, InboundMessage
+from integrations.models import Connection, InboundMessage, ListingDrift
 from omni.kernel.admin_base import BaseAdmin, Queue
 from omni.kernel.models import ImportRow, Job, OutboxEvent
 from orders.models import DispatchNotice, FulfilmentOrder, ParkedOrder, SalesOrder
@@ -44,6 +44,7 @@ WORK: Sequence[tuple[type[Any], str, bool]] = (
     (Listing, "submitted", False),
     (Listing, "approved", False),
     (Listing, "outside", False),
+    (ListingDrift, "open", True),
     (ImportRow, "open", False),
     (Price, "to_approve", False),
 )

@@ -49,6 +49,7 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
             ("products.listing", _("Listings"), "sell"),
             ("products.listingrequest", _("Listing requests"), "swap_vert"),
             ("products.outeritem", _("Channel items"), "storefront"),
+            ("integrations.listingdrift", _("Differences to channels"), "difference"),
             ("products.catalogue", _("Sales catalogues"), "menu_book"),
             ("products.cataloguepick", _("SKUs picked by hand"), "playlist_add_check"),
             ("products.price", _("Prices"), "payments"),

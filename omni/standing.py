@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from integrations.backlog import open_drifts
 from integrations.models import Connection
 from omni.kernel.sql import fetch_all
 from orders.backlog import count_queues
@@ -57,7 +58,10 @@ class ConnectionStanding:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`problems`: what a person has to look at; empty: all is well. Orders that wait are work, not a problem."""
+    """`problems`: what a person has to look at; empty: all is well. Orders that wait are work, not a problem.
+
+    `drifts`: by shop, where its channel shows something else than we do.
+    """
 
     at: datetime
     orders: dict[str, int]
@@ -67,6 +71,7 @@ class Standing:
     dead_letters: int
     published: Lag
     unplanned: Lag
+    drifts: dict[str, Lag]
     connections: list[ConnectionStanding]
     problems: list[str] = field(default_factory=list)
 
@@ -87,6 +92,7 @@ def read_standing(*, at: datetime) -> Standing:
         dead_letters=dead,
         published=_lag(*fetch_all(PUBLISHED, {"limit": COUNT_UPTO})[0]),
         unplanned=_lag(*fetch_all(UNPLANNED, {"limit": COUNT_UPTO})[0]),
+        drifts={code: _lag(*counted) for code, counted in open_drifts(limit=COUNT_UPTO).items()},
         connections=[
             _connection(row, at) for row in Connection.objects.order_by("code").prefetch_related("cursors")
         ],
@@ -128,6 +134,10 @@ def _problems(standing: Standing) -> list[str]:
         found.append(f"published stock: the oldest number waits {standing.published.oldest_seconds:.0f} s")
     if standing.orders["dispatch_failed"]:
         found.append(f"dispatch notices: {standing.orders['dispatch_failed']} failed")
+    found += [
+        f"shop {code}: {lag.waiting} differences to its channel, the oldest for {lag.oldest_seconds:.0f} s"
+        for code, lag in standing.drifts.items()
+    ]
     found += [
         f"connection {row.code}: {row.health}" + (f": {row.paused_reason}" if row.paused_reason else "")
         for row in standing.connections

@@ -29,6 +29,8 @@ ACTS: Mapping[str, Promise] = {
     "connection.probed": _("Connection tested"),
     "connection.resumed": _("Connection resumed"),
     "dismiss_rows": _("Refused rows dismissed"),
+    "drift.accepted": _("Channel's word taken"),
+    "drift.pushed_again": _("Difference to a channel pushed again"),
     "floor_price.set": _("Floor price set"),
     "import.forgotten": _("Import forgotten"),
     "image.kept": _("Image taken into the library"),
@@ -36,6 +38,7 @@ ACTS: Mapping[str, Promise] = {
     "images.shown": _("Shown images changed"),
     "inbound.retried": _("Inbound message retried"),
     "listing.drafted": _("Listing drafted"),
+    "listing.followed": _("Listing follows its channel"),
     "listing.mapped": _("Listing mapped to a SKU"),
     "listing.moved": _("Listing moved on"),
     "listing.retitled": _("Listing called otherwise"),
@@ -54,5 +57,6 @@ ACTS: Mapping[str, Promise] = {
     "product.grown": _("SKUs made from a grid"),
     "receiver.read": _("Receiver read in full"),
     "set_safety_stock": _("Safety stock set"),
+    "stock.told_again": _("Stock told again"),
     "undo_import": _("Import undone"),
 }

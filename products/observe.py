@@ -18,12 +18,12 @@ ID_LENGTH = 64
 # than what the channel tells: it fills gaps and overwrites nothing.
 OBSERVE = """
     INSERT INTO products_outeritem AS t (shop_id, outer_item_id, outer_sku_id, title, outer_code, barcode, price,
-        quantity, is_listed, state, source, first_seen_at, seen_at)
-    SELECT %(shop)s, s.item, s.sku, s.title, s.code, s.barcode, s.price, s.quantity, s.is_listed,
-           CASE WHEN l.id IS NULL THEN 'unmapped' ELSE 'mapped' END, %(source)s, %(at)s, %(at)s
+        currency, quantity, is_listed, state, source, first_seen_at, asked_at, seen_at)
+    SELECT %(shop)s, s.item, s.sku, s.title, s.code, s.barcode, s.price, s.currency, s.quantity, s.is_listed,
+           CASE WHEN l.id IS NULL THEN 'unmapped' ELSE 'mapped' END, %(source)s, %(at)s, %(asked_at)s, %(at)s
     FROM unnest(%(items)s::text[], %(skus)s::text[], %(titles)s::text[], %(codes)s::text[], %(barcodes)s::text[],
-                %(prices)s::numeric[], %(quantities)s::int[], %(listed)s::bool[])
-        AS s(item, sku, title, code, barcode, price, quantity, is_listed)
+                %(prices)s::numeric[], %(currencies)s::text[], %(quantities)s::int[], %(listed)s::bool[])
+        AS s(item, sku, title, code, barcode, price, currency, quantity, is_listed)
     LEFT JOIN products_listing l
         ON l.shop_id = %(shop)s AND l.outer_item_id = s.item AND l.outer_sku_id = s.sku
     ORDER BY s.item, s.sku
@@ -32,23 +32,29 @@ OBSERVE = """
         outer_code = CASE WHEN %(is_channel)s OR t.outer_code = '' THEN EXCLUDED.outer_code ELSE t.outer_code END,
         barcode = CASE WHEN %(is_channel)s THEN EXCLUDED.barcode ELSE t.barcode END,
         price = CASE WHEN %(is_channel)s THEN EXCLUDED.price ELSE t.price END,
+        currency = CASE WHEN %(is_channel)s THEN EXCLUDED.currency ELSE t.currency END,
         quantity = CASE WHEN %(is_channel)s THEN EXCLUDED.quantity ELSE t.quantity END,
         is_listed = CASE WHEN %(is_channel)s THEN EXCLUDED.is_listed ELSE t.is_listed END,
         source = CASE WHEN %(is_channel)s THEN EXCLUDED.source ELSE t.source END,
         state = CASE WHEN EXCLUDED.state = 'unmapped' AND (t.state = 'ignored' OR NOT %(is_channel)s)
                 THEN t.state ELSE EXCLUDED.state END,
+        asked_at = CASE WHEN %(is_channel)s THEN EXCLUDED.asked_at ELSE t.asked_at END,
         seen_at = greatest(t.seen_at, EXCLUDED.seen_at)
 """
 
+# Not by `seen_at`: an order that sells it does not bring it back onto the shelf.
 GONE = """
     UPDATE products_outeritem SET is_listed = false
-    WHERE shop_id = %s AND source = 'channel' AND is_listed AND seen_at < %s
+    WHERE shop_id = %s AND source = 'channel' AND is_listed AND coalesce(asked_at, seen_at) < %s
 """
 
 
 @dataclass(frozen=True, slots=True)
 class SeenItem:
-    """One outer SKU as it was seen; an item that is sold without SKUs leaves `outer_sku_id` empty. None: not told."""
+    """One outer SKU as it was seen; an item that is sold without SKUs leaves `outer_sku_id` empty. None: not told.
+
+    `currency` of the price; empty: that of the shop.
+    """
 
     outer_item_id: str
     outer_sku_id: str
@@ -58,14 +64,21 @@ class SeenItem:
     price: Decimal | None = None
     quantity: int | None = None
     is_listed: bool | None = None
+    currency: str = ""
 
 
 @transaction.atomic
 def observe_items(
-    *, shop_id: int, items: Sequence[SeenItem], source: Literal["channel", "order"], at: datetime
+    *,
+    shop_id: int,
+    items: Sequence[SeenItem],
+    source: Literal["channel", "order"],
+    asked_at: datetime | None = None,
+    at: datetime,
 ) -> int:
     """Note items of a shop's channel; the same item seen again is the same row. Returns how many were noted.
 
+    They are as they were at some moment from `asked_at` (without one: just now) on.
     One whose ids are longer than a listing could hold is left out: it could never be mapped.
     """
     latest = {
@@ -82,6 +95,7 @@ def observe_items(
             "shop": shop_id,
             "source": source,
             "is_channel": source == "channel",
+            "asked_at": asked_at or at,
             "at": at,
             "items": [row.outer_item_id for row in rows],
             "skus": [row.outer_sku_id for row in rows],
@@ -89,6 +103,7 @@ def observe_items(
             "codes": [row.outer_code[:64] for row in rows],
             "barcodes": [row.barcode[:64] for row in rows],
             "prices": [row.price for row in rows],
+            "currencies": [row.currency[:3] for row in rows],
             "quantities": [row.quantity for row in rows],
             "listed": [row.is_listed for row in rows],
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -123,6 +123,13 @@ MOVE = """
     WHERE l.id = r.listing_id AND l.state <> v.state
     RETURNING l.shop_id, l.sku_id, l.state
 """
+FOLLOW = """
+    UPDATE products_listing l
+    SET state = v.state, state_at = %(at)s, state_by = %(by)s, state_reason = %(reason)s
+    FROM unnest(%(ids)s::bigint[], %(states)s::text[]) AS v(id, state)
+    WHERE l.id = v.id AND l.state <> v.state AND l.state IN ('listed', 'delisted')
+    RETURNING l.id, l.shop_id, l.sku_id, l.state
+"""
 CANCEL = """
     UPDATE products_listingrequest SET state = 'cancelled', answered_at = %s, answer = %s
     WHERE id = ANY(%s) AND state = 'due' AND attempts = 0 RETURNING id
@@ -173,6 +180,7 @@ def publish_listings(
     listing_ids: Sequence[int],
     starts_at: datetime | None = None,
     ends_at: datetime | None = None,
+    is_again: bool = False,
     reason: str = "",
     at: datetime,
     by: str,
@@ -180,8 +188,8 @@ def publish_listings(
     """Have the channels put listings on sale, now or from `starts_at`; with `ends_at`, take them off again then.
 
     Only what is approved, or was on sale before, has an item on its channel, and stands in the catalogue of its shop if
-    that has one. Returns the batch by which the requests are found, and one result per line, in the order given. Raises
-    EndsBeforeItStarts.
+    that has one. `is_again`: also what is on sale with us already, because its channel took it off by itself. Returns
+    the batch by which the requests are found, and one result per line, in the order given. Raises EndsBeforeItStarts.
     """
     start = starts_at or at
     if start < at:
@@ -192,16 +200,22 @@ def publish_listings(
         raise EndsBeforeItStarts(
             _("The window ends before it begins."), fields={"ends_at": [_("Not after the beginning.")]}
         )
-    return _request(Act.PUBLISH, listing_ids, start, ends_at, reason, at, by)
+    return _request(Act.PUBLISH, listing_ids, start, ends_at, is_again, reason, at, by)
 
 
 def withdraw_listings(
-    *, listing_ids: Sequence[int], starts_at: datetime | None = None, reason: str = "", at: datetime, by: str
+    *,
+    listing_ids: Sequence[int],
+    starts_at: datetime | None = None,
+    is_again: bool = False,
+    reason: str = "",
+    at: datetime,
+    by: str,
 ) -> tuple[uuid.UUID, list[Asked]]:
     """Have the channels take listings off sale, now or at a moment. As `publish_listings`."""
     if starts_at is not None and starts_at < at:
         raise EndsBeforeItStarts(_("The moment lies in the past."), fields={"starts_at": [_("In the past.")]})
-    return _request(Act.WITHDRAW, listing_ids, starts_at or at, None, reason, at, by)
+    return _request(Act.WITHDRAW, listing_ids, starts_at or at, None, is_again, reason, at, by)
 
 
 @transaction.atomic
@@ -210,6 +224,7 @@ def _request(
     listing_ids: Sequence[int],
     when: datetime,
     ends_at: datetime | None,
+    is_again: bool,
     reason: str,
     at: datetime,
     by: str,
@@ -217,7 +232,7 @@ def _request(
     batch = uuid.uuid4()
     rows = fetch_all(LOCK, [list(listing_ids)])
     found = {ident: (state, has_item) for ident, _shop, _sku, state, has_item in rows}
-    refused = {ident: _why_not(act, found.get(ident)) for ident in listing_ids}
+    refused = {ident: _why_not(act, found.get(ident), is_again) for ident in listing_ids}
     if act == Act.PUBLISH:
         outside = outside_pairs([(shop, sku) for _id, shop, sku, _state, _has_item in rows])
         for ident, shop, sku, _state, _has_item in rows:
@@ -261,10 +276,12 @@ def _ask(
     return {row[0] for row in fetch_all(ASK, params)}
 
 
-def _why_not(act: Act, found: tuple[str, bool] | None) -> str:
+def _why_not(act: Act, found: tuple[str, bool] | None, is_again: bool) -> str:
     if found is None:
         return _("It is not there any more.")
     state, has_item = found
+    if is_again and state == (Listing.State.LISTED if act == Act.PUBLISH else Listing.State.DELISTED):
+        return ""
     if act == Act.PUBLISH:
         if state == Listing.State.LISTED:
             return _("It is on sale already.")
@@ -344,11 +361,16 @@ def _close(answers: Sequence[Answer], at: datetime) -> None:
 
 
 def _move(taken: Sequence[tuple[int, str]], at: datetime) -> None:
-    """The only writer of the steps onto a channel and off it."""
+    """The writer of the steps onto a channel and off it that we asked for."""
     if not taken:
         return
     states = ["listed" if act == Act.PUBLISH else "delisted" for _id, act in taken]
     moved = fetch_all(MOVE, {"requests": [ident for ident, _act in taken], "states": states, "at": at})
+    _tell_listed(moved)
+
+
+def _tell_listed(moved: Sequence[tuple[int, int, str]]) -> None:
+    """Whoever tells stock and prices hears of what is on sale now: (shop, SKU, state)."""
     listed: dict[int, set[int]] = {}
     for shop_id, sku_id, state in moved:
         if state == "listed":
@@ -356,6 +378,27 @@ def _move(taken: Sequence[tuple[int, str]], at: datetime) -> None:
     record_events(
         *(ListingsChanged(shop_id, tuple(sorted(skus))) for shop_id, skus in sorted(listed.items()))
     )
+
+
+@transaction.atomic
+def follow_channels(*, states: Mapping[int, str], reason: str = "", at: datetime, by: str) -> set[int]:
+    """Take the channels' word for it that listings are on sale (`listed`) or not (`delisted`), by their ids.
+
+    What is not on a channel at all stays as it is. Returns the listings that changed.
+    """
+    fetch_all(LOCK_LISTINGS, [list(states)])
+    params = {"ids": list(states), "states": list(states.values()), "reason": reason, "by": by, "at": at}
+    moved = fetch_all(FOLLOW, params)
+    record_acts(
+        by=by,
+        action="listing.followed",
+        kind=Listing,
+        object_ids=[row[0] for row in moved],
+        reason=reason,
+        at=at,
+    )
+    _tell_listed([row[1:] for row in moved])
+    return {row[0] for row in moved}
 
 
 @transaction.atomic

@@ -102,12 +102,12 @@ class Retitled:
 
 @transaction.atomic
 def retitle_listings(
-    *, titles: Mapping[int, str], reason: str = "", at: datetime, by: str
+    *, titles: Mapping[int, str], is_theirs: bool = False, reason: str = "", at: datetime, by: str
 ) -> dict[int, Retitled]:
     """Say what shops call their items; an empty title is the master's name, today's and every later one.
 
-    The title is the item's: its other listings in the shop get it too, and its channel is told. Saying the same again
-    tells nobody. Raises TitleTooLong.
+    The title is the item's: its other listings in the shop get it too, and its channel is told, unless it `is_theirs`.
+    Saying the same again tells nobody. Raises TitleTooLong.
     """
     wanted = {ident: " ".join(title.split()) for ident, title in titles.items()}
     if too_long := [title for title in wanted.values() if len(title) > TITLE_LENGTH]:
@@ -119,7 +119,7 @@ def retitle_listings(
     record_acts(by=by, action="listing.retitled", kind=Listing, object_ids=changed, reason=reason, at=at)
     moved = set(changed)
     firsts = {first for ident, (first, has_item) in found.items() if has_item and {ident, first} & moved}
-    _ask(sorted(firsts), reason, at, by)
+    _ask([] if is_theirs else sorted(firsts), reason, at, by)
     gone = Retitled(False, _("It is not there any more."))
     return {ident: Retitled(True) if ident in found else gone for ident in titles}
 

@@ -16,13 +16,12 @@ from omni.kernel.admin_base import column
 from omni.kernel.display import Money, age_text
 from omni.kernel.events import record_events
 from products.admin.listing_acts import LISTING_QUEUES, ListingActs
-from products.admin.panels import PanelledAdmin, pictures_panel
+from products.admin.panels import PanelledAdmin, channel_panel, pictures_panel, title_of_listing
 from products.admin.pictures import PicturesPage
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 from products.events import ListingsChanged
 from products.map import note_mapped
 from products.models import Listing, Shop, StaffScope
-from products.titles import shown_title
 from products.update import retitle_listings
 
 # Which of our SKUs an item of the channel is, and whether it is offered: with any of them the item's number changes.
@@ -51,7 +50,7 @@ class ShopAdmin(ScopedAdmin):
 
 @admin.register(Listing)
 class ListingAdmin(ListingActs, PicturesPage, PanelledAdmin, ScopedAdmin):
-    panels = ("products/pictures_panel.html",)
+    panels = ("products/channel_panel.html", "products/pictures_panel.html")
     intro = _(
         "What a channel calls one of our SKUs. An order line finds its SKU here, and stock is pushed to every "
         "listed row."
@@ -105,12 +104,7 @@ class ListingAdmin(ListingActs, PicturesPage, PanelledAdmin, ScopedAdmin):
 
     @column(description=_("title"))
     def show_title(self, listing: Listing) -> str:
-        return shown_title(
-            own=listing.title,
-            has_skus=bool(listing.outer_sku_id),
-            sku_name=listing.sku.name,
-            product_name=listing.sku.spu.name,
-        )
+        return title_of_listing(listing)
 
     @column(description=_("price"))
     def show_price(self, listing: Listing) -> str:
@@ -153,7 +147,7 @@ class ListingAdmin(ListingActs, PicturesPage, PanelledAdmin, ScopedAdmin):
         return listing.state, listing.get_state_display()
 
     def panel_context(self, request: HttpRequest, row: Listing) -> dict[str, Any]:
-        return pictures_panel(request, row)
+        return {**channel_panel(request, row), **pictures_panel(request, row)}
 
 
 @admin.register(StaffScope)

@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.admin_base import BaseAdmin
 from omni.kernel.display import Money
-from products.models import Listing, Sku, Spu
+from products.models import Listing, OuterItem, Sku, Spu
 from products.scope import visible_shop_ids
 from products.template import of_sku, say_values, template_of
+from products.titles import shown_title
 
 ROWS_MAX = 200
 PICTURES_MAX = 12
@@ -53,7 +55,7 @@ def skus_panel(spu: Spu) -> dict[str, Any]:
     rows = [
         (
             sku,
-            ", ".join(said for _name, said in say_values(template, sku.attributes)),
+            ", ".join(said for _label, said in say_values(template, sku.attributes)),
             Money(sku.list_price, sku.currency).text() if sku.list_price is not None else "–",
         )
         for sku in skus[:ROWS_MAX]
@@ -71,6 +73,48 @@ def listings_panel(request: HttpRequest, sku: Sku) -> dict[str, Any]:
         listings = listings.filter(shop__in=shops)
     rows = [(listing, _price_of(listing)) for listing in listings.order_by("shop__code", "pk")[:ROWS_MAX]]
     return {"listings": rows}
+
+
+def channel_panel(request: HttpRequest, listing: Listing) -> dict[str, Any]:
+    """What we say of a listing beside what its channel showed in the last survey."""
+    if not listing.outer_item_id:
+        return {"on_channel": None}
+    seen = OuterItem.objects.filter(
+        shop=listing.shop_id,
+        outer_item_id=listing.outer_item_id,
+        outer_sku_id=listing.outer_sku_id,
+        source=OuterItem.Source.CHANNEL,
+    ).first()
+    currency = (seen.currency if seen else "") or listing.shop.currency
+    is_there = seen is not None and seen.is_listed is not None
+    state = Listing.State.LISTED if seen and seen.is_listed else Listing.State.DELISTED
+    rows = [
+        (_("title"), title_of_listing(listing), seen.title if seen else "–"),
+        (
+            _("price"),
+            _price_of(listing),
+            Money(seen.price, currency).text() if seen and seen.price is not None else "–",
+        ),
+        (_("quantity"), "", seen.quantity if seen and seen.quantity is not None else "–"),
+        (_("state"), listing.get_state_display(), state.label if is_there else "–"),
+    ]
+    # The attic's own page: this room knows its address and nothing else of it.
+    may_see = request.user.has_perm("integrations.view_listingdrift")
+    page = reverse("admin:integrations_listingdrift_changelist") + f"?q={listing.outer_item_id}"
+    return {
+        "on_channel": rows,
+        "seen_at": seen.seen_at if seen else None,
+        "differences_page": page if may_see else "",
+    }
+
+
+def title_of_listing(listing: Listing) -> str:
+    return shown_title(
+        own=listing.title,
+        has_skus=bool(listing.outer_sku_id),
+        sku_name=listing.sku.name,
+        product_name=listing.sku.spu.name,
+    )
 
 
 def _price_of(listing: Listing) -> str:

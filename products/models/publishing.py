@@ -13,6 +13,7 @@ class OuterItem(models.Model):
     """An item of a shop's channel as the channel last showed it: (shop, outer item, outer SKU) exists once.
 
     `outer_code`: the seller's own code there. `is_listed`, `price`, `quantity`: None when only an order told of it.
+    It is as it was after `asked_at`: what we said later may not show in it. `currency` empty: the shop's.
     `unmapped` ones wait for a person to say which SKU they are; `ignored` ones never will be one of ours.
     """
 
@@ -32,6 +33,7 @@ class OuterItem(models.Model):
     outer_code = models.CharField(_("seller's code"), max_length=64, db_default="")
     barcode = models.CharField(_("barcode"), max_length=64, db_default="")
     price = models.DecimalField(_("price"), max_digits=20, decimal_places=4, null=True)
+    currency = models.CharField(_("currency"), max_length=3, db_default="")
     quantity = models.IntegerField(_("quantity"), null=True)
     is_listed = models.BooleanField(_("listed on the channel"), null=True)
     state = models.CharField(
@@ -40,6 +42,7 @@ class OuterItem(models.Model):
     source = models.CharField(_("told by"), max_length=10, choices=Source.choices)
     note = models.TextField(_("note"), db_default="")
     first_seen_at = models.DateTimeField(_("first seen"), db_default=Now())
+    asked_at = models.DateTimeField(_("asked at"), null=True)
     seen_at = models.DateTimeField(_("last seen"), db_default=Now())
 
     class Meta:

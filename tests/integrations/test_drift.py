@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from integrations.drift import CHECKS
 from integrations.lease import claim_lease, give_back, open_streams
-from integrations.models import Connection, Cursor, InboundMessage, MessageLog
+from integrations.models import Connection, Cursor, InboundMessage, ListingDrift, MessageLog
 from integrations.record import Message, record_messages
 from inventory.models import PublishedStock
 from orders.models import FulfilmentOrder, Shipment
+from products.observe import SeenItem, observe_items
 from tests.factories.integrations import make_channel, make_warehouse
 from tests.factories.products import ListingFactory
 
@@ -75,6 +76,46 @@ def test_a_copy_that_was_switched_off_for_the_night_has_lost_nothing(channel: Co
     Cursor.objects.update(upto=timezone.now() - LONG_AGO, last_run_at=timezone.now() - LONG_AGO)
 
     assert broken() == {}
+
+
+def test_a_shelf_that_nobody_read_for_hours(channel: Connection) -> None:
+    Cursor.objects.create(connection=channel, stream="items", last_run_at=timezone.now() - 4 * LONG_AGO)
+
+    assert broken()["connections.shelves_are_read"][0]["connection"] == channel.code
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "is_seen", "is_founded"),
+    [
+        ("9", "8", True, True),
+        ("9", "9", True, False),
+        ("9", "8", False, False),
+        ("listed", "gone", False, True),
+    ],
+)
+def test_a_difference_that_is_none(
+    channel: Connection, ours: str, theirs: str, is_seen: bool, is_founded: bool
+) -> None:
+    now = timezone.now()
+    listing = ListingFactory.create(shop=channel.shop)
+    if is_seen:
+        seen = SeenItem(str(listing.outer_item_id), listing.outer_sku_id)
+        observe_items(shop_id=listing.shop_id, items=[seen], source="channel", at=now)
+    ListingDrift.objects.create(
+        listing=listing,
+        shop=listing.shop,
+        what="stock",
+        ours=ours,
+        theirs=theirs,
+        version=1,
+        cause="changed",
+        since=now,
+        held_since=now,
+        seen_at=now,
+        confirmed_at=now,
+    )
+
+    assert ("drifts.are_founded" not in broken()) == is_founded
 
 
 def test_a_lease_that_nobody_took_over(channel: Connection) -> None:

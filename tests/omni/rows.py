@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from django.utils import timezone
 
-from integrations.models import ApiKey, Connection, Cursor, InboundMessage, MessageLog
+from integrations.models import ApiKey, Connection, Cursor, InboundMessage, ListingDrift, MessageLog
 from inventory.models import (
     Location,
     LocationGroup,
@@ -155,6 +155,24 @@ def make_world(name: str) -> World:
     )
     StockOperation.objects.create(key=f"asn-{name}", kind="receive", fingerprint="x", by="system")
     PublishedStock.objects.create(listing=listing, shop=shop, desired_quantity=9, desired_version=1)
+    for what, ours, theirs in (
+        ("title", f"Serum {name}", "x"),
+        ("price", "99", "9"),
+        ("state", "listed", "gone"),
+    ):
+        ListingDrift.objects.create(
+            listing=listing,
+            shop=shop,
+            what=what,
+            ours=ours,
+            theirs=theirs,
+            version=1,
+            cause="changed",
+            since=now,
+            held_since=now,
+            seen_at=now,
+            confirmed_at=now,
+        )
     price = Price.objects.create(
         sku=sku,
         shop=shop,

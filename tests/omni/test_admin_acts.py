@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from integrations.models import Connection
+from integrations.models import Connection, Cursor, ListingDrift
 from inventory.models import StockMovement
 from omni.kernel.models import AuditEntry, Job, OutboxEvent
 from orders.hold import NewHold, place_holds
@@ -19,7 +22,8 @@ from orders.models.review import HoldKind
 from orders.release import ReleaseAnswer, record_release_answers
 from orders.source import resource_orders
 from orders.states import FulfilmentState, Stage
-from products.models import StaffScope
+from products.models import Listing, StaffScope
+from products.observe import SeenItem, observe_items
 from tests.factories.orders import NOON, House, line_draft, make_house
 from tests.factories.path import release, request, source, stage
 from tests.omni.rows import World, make_world
@@ -207,6 +211,65 @@ def test_a_bulk_action_names_every_row_that_was_refused(world: World, boss: Clie
     assert "the shop closes" not in asked.content.decode()
     assert [row.subject for row in answer.context["refused"]] == ["SO-MINE-shipped"]
     assert SalesOrder.objects.get(number="SO-MINE-captured").stage == Stage.CANCELLED
+
+
+def test_differences_are_settled_by_whoever_may_and_each_row_says_what_came_of_it(world: World) -> None:
+    client = person(world, "view_listingdrift", "change_listingdrift", "view_connection")
+    theirs = make_world("THEIRS")
+    page = reverse("admin:integrations_listingdrift_queue", args=["open"])
+    assert "Serum MINE" in client.get(page).content.decode()
+    ids = [str(pk) for pk in ListingDrift.objects.values_list("pk", flat=True)]
+    chosen = {"action": "push_again", "_selected_action": ids}
+    assert "reason" in client.post(page, chosen).content.decode()
+
+    said = client.post(page, {**chosen, "asked": "1", "reason": "ours is right"}).content.decode()
+
+    # What is gone cannot be pushed; the others are, and nothing of the other shop is touched.
+    assert "not show the item any more" in said
+    pushed = ListingDrift.objects.filter(pushed_at__isnull=False).values_list("what", "shop", "pushed_by")
+    user = User.objects.get(username="staff")
+    assert set(pushed) == {
+        ("title", world.shop.pk, f"user:{user.pk}"),
+        ("price", world.shop.pk, f"user:{user.pk}"),
+    }
+    assert not ListingDrift.objects.filter(shop=theirs.shop, pushed_at__isnull=False).exists()
+
+
+def test_who_may_only_look_at_differences_settles_none(world: World) -> None:
+    client = person(world, "view_listingdrift")
+    page = reverse("admin:integrations_listingdrift_changelist")
+    ids = [str(pk) for pk in ListingDrift.objects.values_list("pk", flat=True)]
+
+    client.post(page, {"action": "accept", "_selected_action": ids, "asked": "1", "reason": ""})
+
+    assert not ListingDrift.objects.filter(closed_at__isnull=False).exists()
+
+
+def test_the_shelf_is_read_again_on_demand(world: World, boss: Client) -> None:
+    channel = Connection.objects.get(shop=world.shop)
+    later = timezone.now() + timedelta(hours=1)
+    for stream in ("items", "stock"):
+        Cursor.objects.create(connection=channel, stream=stream, due_at=later)
+    page = reverse("admin:integrations_listingdrift_changelist")
+
+    boss.post(page, {"action": "look_again", "_selected_action": [str(ListingDrift.objects.all()[0].pk)]})
+
+    assert channel.cursors.get(stream="items").due_at <= timezone.now()
+    assert channel.cursors.get(stream="stock").due_at == later
+
+
+def test_the_page_of_a_listing_shows_what_its_channel_shows(world: World, boss: Client) -> None:
+    listing = Listing.objects.get(shop=world.shop, outer_item_id="item-MINE")
+    seen = SeenItem(
+        "item-MINE", "1", "What it says there", price=Decimal("88.50"), quantity=41, is_listed=False
+    )
+    observe_items(shop_id=world.shop.pk, items=[seen], source="channel", at=NOON)
+
+    body = boss.get(reverse("admin:products_listing_change", args=[listing.pk])).content.decode()
+
+    for said in ("What it says there", "88.50", "41", "Serum MINE"):
+        assert said in body
+    assert reverse("admin:integrations_listingdrift_changelist") in body
 
 
 class TestShippedElsewhere:

@@ -13,8 +13,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
-from integrations.forget import forget_old_inbound
-from integrations.models import InboundMessage
+from integrations.forget import forget_old_drifts, forget_old_inbound
+from integrations.models import InboundMessage, ListingDrift
 from integrations.tasks import forget_messages
 from omni import settings as house_settings
 from omni.kernel.forget import forget_answers, forget_done_events, forget_rows
@@ -34,6 +34,7 @@ from orders.tasks import forget_payloads
 from tests.factories.imports import AT, PEOPLE, import_all, preview, undo, upload
 from tests.factories.integrations import make_warehouse
 from tests.factories.orders import NOON, House, line_draft, make_house, order_draft
+from tests.factories.products import ListingFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -164,6 +165,21 @@ def test_call_backs_go_when_they_are_done_with_and_wait_for_a_person_as_long_as_
 
     assert gone == 1
     assert list(InboundMessage.objects.order_by("id")) == kept
+
+
+def test_differences_go_when_they_are_over_for_long() -> None:
+    told = {"what": "title", "ours": "a", "theirs": "b", "version": 1, "cause": "changed"}
+    moments = dict.fromkeys(("since", "held_since", "seen_at", "noted_at"), NOON)
+    kept = set()
+    for closed_at in (NOON, LATER + DAY, None):
+        listing = ListingFactory.create()
+        ending = {"closed_at": closed_at, "ending": "equal" if closed_at else ""}
+        row = ListingDrift.objects.create(listing=listing, shop=listing.shop, **told, **moments, **ending)
+        kept |= {row.pk} if closed_at != NOON else set()
+
+    assert forget_old_drifts(before=LATER) == 1
+
+    assert set(ListingDrift.objects.values_list("pk", flat=True)) == kept
 
 
 # --- answers and events -------------------------------------------------------------------------------------

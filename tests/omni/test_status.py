@@ -11,10 +11,11 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from integrations.models import Cursor
+from integrations.models import Cursor, ListingDrift
 from omni.kernel.models import OutboxEvent
 from tests.factories.integrations import make_channel
 from tests.factories.orders import line_draft, make_house, order_draft
+from tests.factories.products import ListingFactory, ShopFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +78,24 @@ def test_an_outbox_that_lags_is_a_problem() -> None:
         f"outbox: the oldest event waits {found['outbox']['oldest_seconds']:.0f} s",
         "outbox: 1 dead letters",
     ]
+
+
+def test_differences_to_a_channel_are_told_by_shop_with_the_age_of_the_oldest() -> None:
+    now = timezone.now()
+    shop = ShopFactory.create(code="S-1")
+    for hours, more in ((1, {}), (3, {}), (5, {"pushed_at": now}), (7, {"confirmed_at": None})):
+        since = now - timedelta(hours=hours)
+        told: dict[str, Any] = {"since": since, "held_since": since, "seen_at": now, "confirmed_at": now}
+        listing = ListingFactory.create(shop=shop)
+        words = {"what": "title", "ours": "a", "theirs": "b", "version": 1, "cause": "changed"}
+        ListingDrift.objects.create(listing=listing, shop=shop, **(words | told | more))
+
+    code, found = status()
+
+    assert code == 1
+    assert found["drifts"] == {"S-1": {"waiting": 2, "oldest_seconds": pytest.approx(3 * 3600, abs=30)}}
+    assert found["problems"][0].startswith("shop S-1: 2 differences to its channel")
+    assert "differences to the channel: S-1" in ask()[1]
 
 
 def test_people_read_it_as_a_table() -> None:
