@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from io import BytesIO
 from tempfile import TemporaryFile
 from typing import Any
@@ -44,7 +44,7 @@ from omni.kernel.models import Import, ImportMapping, ImportRow, Job
 from omni.kernel.names import name_actors
 from omni.wiring import IMPORT_TARGETS
 from products.models import Brand, Shop
-from products.scope import scope_of
+from products.scope import scope_of, whole_brand_ids
 
 PAGE_ROWS = 50
 LIVE = (Job.State.QUEUED, Job.State.RUNNING)
@@ -80,11 +80,15 @@ def limit_imports(request: HttpRequest, prefix: str = "") -> Q:
         return Q()
     codes = list(Shop.objects.filter(pk__in=scope.shop_ids).values_list("code", flat=True))
     own_brands = params_of("brands", request, None)["brands"]
+    in_shops = Q(**{f"{prefix}params__shops__contained_by": codes})
+    in_brands = Q(**{f"{prefix}params__brands__contained_by": own_brands})
+    no_shops = Q(**{f"{prefix}params__shops__isnull": True})
+    no_brands = Q(**{f"{prefix}params__brands__isnull": True})
     return (
         Q(**{f"{prefix}created_by": user_actor(request.user)})
         | Q(**{f"{prefix}params__shop__in": codes})
-        | Q(**{f"{prefix}params__shops__contained_by": codes})
-        | Q(**{f"{prefix}params__brands__contained_by": own_brands})
+        | in_shops & (in_brands | no_brands)
+        | in_brands & no_shops
     )
 
 
@@ -104,10 +108,18 @@ def params_of(belongs_to: str, request: HttpRequest, shop: Shop | None) -> dict[
         return {"shop": shop.code} if shop else {}
     if scope.is_everything:
         return {}
-    if belongs_to == "shops":
-        return {"shops": list(visible_shops(request).values_list("code", flat=True))}
-    brands = Brand.objects.filter(pk__in=scope.brand_ids).order_by("code")
-    return {"brands": list(brands.values_list("code", flat=True))}
+    limits: dict[str, Any] = {}
+    if belongs_to in ("shops", "offers"):
+        limits["shops"] = list(visible_shops(request).values_list("code", flat=True))
+    if belongs_to in ("brands", "offers"):
+        limits["brands"] = _brand_codes(scope.brand_ids)
+    if belongs_to == "offers":
+        limits["whole_brands"] = _brand_codes(whole_brand_ids(request.user) or ())
+    return limits
+
+
+def _brand_codes(ids: Collection[int]) -> list[str]:
+    return list(Brand.objects.filter(pk__in=ids).order_by("code").values_list("code", flat=True))
 
 
 class UploadForm(forms.Form):

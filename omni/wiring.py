@@ -19,6 +19,7 @@ from orders.imports.order_lines import ORDER_LINES
 from products import events as offer
 from products import reactions as offers
 from products.images.keep import RENDITIONS, make_renditions
+from products.imports.prices import PRICES
 from products.imports.skus import SKUS
 
 REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
@@ -44,5 +45,7 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
     order.CancellationsAsked: [outside.ask_to_stop_soon],
 }
 
-IMPORT_TARGETS: Mapping[str, Target] = {target.name: target for target in (ORDER_LINES, ONLINE_RETAIL, SKUS)}
+IMPORT_TARGETS: Mapping[str, Target] = {
+    target.name: target for target in (ORDER_LINES, ONLINE_RETAIL, SKUS, PRICES)
+}
 JOBS: Mapping[str, Work] = {**import_works(IMPORT_TARGETS), RENDITIONS: make_renditions}

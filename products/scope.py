@@ -64,3 +64,11 @@ def visible_brand_ids(user: Any) -> frozenset[int] | None:
     """The brands whose products and stock the user may see; None: every brand."""
     scope = scope_of(user)
     return None if scope.is_everything else scope.brand_ids
+
+
+def whole_brand_ids(user: Any) -> frozenset[int] | None:
+    """The brands all of whose shops the person sees, because they were given the brand; None: all."""
+    if scope_of(user).is_everything:
+        return None
+    given = StaffScope.objects.filter(user_id=user.pk, brand__isnull=False)
+    return frozenset(brand_id for brand_id in given.values_list("brand_id", flat=True) if brand_id)

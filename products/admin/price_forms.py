@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from products.models import Price, Shop, Sku
-from products.prices.ask import PriceDraft
+from products.prices.faults import PriceDraft
 from products.prices.proposal import Method, Proposal, propose_prices
 from products.prices.set_floor import NewFloor
 from products.scope import scope_of

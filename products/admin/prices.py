@@ -26,7 +26,7 @@ from omni.kernel.errors import DomainError
 from omni.kernel.names import name_actors
 from products.admin.price_forms import FloorForm, PriceForm, ReasonForm, WhyForm, digest_of
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
-from products.models import FloorPrice, Price, PublishedPrice, Shop, Sku, StaffScope
+from products.models import FloorPrice, Price, PublishedPrice, Shop, Sku
 from products.prices.ask import ask_for_prices, submit_prices
 from products.prices.calendar import steps_between
 from products.prices.decide import approve_prices, reject_prices, withdraw_prices
@@ -37,7 +37,7 @@ from products.prices.set_floor import set_floors
 from products.prices.states import PriceState
 from products.prices.why import Candidate, Lost, Scope, scope_of_price, why_price
 from products.scope import Scope as Viewer
-from products.scope import scope_of
+from products.scope import scope_of, whole_brand_ids
 
 CALENDAR_DAYS = 31
 SCOPE_WORDS = {
@@ -117,7 +117,7 @@ class PriceAdmin(ScopedAdmin):
 
     def _within(self, request: HttpRequest, rows: Sequence[Price]) -> tuple[list[Price], list[RowResult]]:
         """What the viewer may decide on; a price for every shop concerns also those that they do not see."""
-        allowed = whole_brands(request.user)
+        allowed = whole_brand_ids(request.user)
         mine = [row for row in rows if row.shop_id or allowed is None or row.sku.spu.brand_id in allowed]
         text = gettext("It concerns shops that you do not see.")
         others = [RowResult(title_of(row), False, text) for row in rows if row not in mine]
@@ -208,7 +208,7 @@ class PriceAdmin(ScopedAdmin):
         form = PriceForm(request.POST, skus=skus, user=request.user)
         if not form.is_valid():
             return self._ask_page(request, form)
-        allowed = whole_brands(request.user)
+        allowed = whole_brand_ids(request.user)
         is_for_all = not form.cleaned_data["shop"] and allowed is not None
         if is_for_all and any(sku.spu.brand_id not in (allowed or ()) for sku in form.chosen()):
             form.add_error("shop", gettext("Choose a shop: a price for every shop concerns also others."))
@@ -380,7 +380,7 @@ class FloorPriceAdmin(ScopedAdmin):
         """Set floors for many SKUs, and say which approved prices lie below them now."""
         if not self.has_operate_permission(request):
             raise PermissionDenied
-        skus, allowed = visible_skus_of(self, request), whole_brands(request.user)
+        skus, allowed = visible_skus_of(self, request), whole_brand_ids(request.user)
         if allowed is not None:
             skus = skus.filter(spu__brand_id__in=allowed)
         now = timezone.localtime().strftime("%Y-%m-%dT%H:%M")
@@ -500,14 +500,6 @@ class PublishedPriceAdmin(ScopedAdmin):
         address = reverse("admin:products_price_why")
         query = f"?shop={row.shop_id}&sku={row.listing.sku.code}"
         return format_html('<a class="omni-link" href="{}{}">{}</a>', address, query, gettext("why"))
-
-
-def whole_brands(user: Any) -> frozenset[int] | None:
-    """The brands all of whose shops the person sees, because they were given the brand; None: all."""
-    if scope_of(user).is_everything:
-        return None
-    given = StaffScope.objects.filter(user_id=user.pk, brand__isnull=False)
-    return frozenset(brand_id for brand_id in given.values_list("brand_id", flat=True) if brand_id)
 
 
 def visible_skus_of(page: ScopedAdmin, request: HttpRequest) -> QuerySet[Sku]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from omni.kernel.audit import record_acts
-from omni.kernel.display import Money
 from omni.kernel.errors import BadInput
 from omni.kernel.sql import execute
 from products.models import Price
@@ -20,12 +19,12 @@ from products.prices.outcome import (
     PriceOutcome,
     Refusal,
     below_floor,
-    moment_text,
     no_such_price,
     refused,
     wrong_state,
 )
 from products.prices.states import NEXT, PriceState
+from products.prices.timetable import Timetable
 
 # Ends are drawn in before prices are approved, and prices withdrawn before ends are put off: at no moment do two
 # approved prices of one scope overlap, which the exclusion constraint would refuse.
@@ -44,8 +43,6 @@ APPROVE = """
 DECIDE = (
     "UPDATE products_price SET state = %s, decided_by = %s, decided_at = %s, decision = %s WHERE id = ANY(%s)"
 )
-
-Scope = tuple[int, int | None, str, str, str]
 
 
 class ReasonMissing(BadInput):
@@ -68,7 +65,7 @@ def approve_prices(
     prices = lock_prices(price_ids)
     sku_ids = [price.sku_id for price in prices.values()]
     floors = floors_above(price_ids=list(prices), sku_ids=sku_ids, at=at)
-    plan = _Timetable(sku_ids, at)
+    plan = Timetable(sku_ids, at)
     results: dict[int, PriceOutcome] = {}
     for price in sorted(prices.values(), key=lambda one: (one.starts_at, one.pk)):
         refusal = _refusal(price, floors.get(price.pk), may_approve_own, at, by)
@@ -128,7 +125,7 @@ def withdraw_prices(*, price_ids: Sequence[int], reason: str, at: datetime, by: 
     """
     _check_reason(reason)
     prices = lock_prices(price_ids)
-    plan = _Timetable([price.sku_id for price in prices.values()], at)
+    plan = Timetable([price.sku_id for price in prices.values()], at)
     results: dict[int, PriceOutcome] = {}
     withdrawn, ended = [], []
     for price in prices.values():
@@ -160,81 +157,6 @@ def withdraw_prices(*, price_ids: Sequence[int], reason: str, at: datetime, by: 
     return [results.get(ident) or no_such_price(ident) for ident in price_ids]
 
 
-class _Timetable:
-    """What is approved and not over for some SKUs, in memory, while a batch is decided; their SKUs are held.
-
-    `moved`: prices that were approved before and whose end is another one now.
-    """
-
-    def __init__(self, sku_ids: Iterable[int], at: datetime) -> None:
-        self._at = at
-        self._by_scope: dict[Scope, list[Price]] = {}
-        self._moved: dict[int, Price] = {}
-        rows = Price.objects.filter(sku_id__in=set(sku_ids), state=PriceState.APPROVED)
-        for price in rows.exclude(ends_at__lt=at).order_by("starts_at"):
-            self._by_scope.setdefault(_scope(price), []).append(price)
-
-    @property
-    def moved(self) -> list[Price]:
-        return list(self._moved.values())
-
-    def enter(self, price: Price) -> Refusal | None:
-        """Find the price its place between its neighbours, or say which of them is in the way."""
-        others = self._by_scope.setdefault(_scope(price), [])
-        if price.kind == Price.Kind.REGULAR and price.ends_at is None:
-            return self._enter_line(price, others)
-        for other in others:
-            is_before = price.ends_at is not None and price.ends_at <= other.starts_at
-            if not is_before and (other.ends_at is None or other.ends_at > price.starts_at):
-                return _overlaps(other)
-        others.append(price)
-        return None
-
-    def _enter_line(self, price: Price, others: list[Price]) -> Refusal | None:
-        """A regular price without an end: from its start to the next one's."""
-        before = after = None
-        for other in others:
-            is_open = other.ends_at is None or other.succeeded_by_id is not None
-            if other.starts_at < price.starts_at:
-                if other.ends_at is None or other.ends_at > price.starts_at:
-                    if not is_open:
-                        return _overlaps(other)
-                    before = other
-            elif other.starts_at == price.starts_at or not is_open:
-                return _overlaps(other)
-            elif after is None or other.starts_at < after.starts_at:
-                after = other
-        if before is not None:
-            self._move(before, price.starts_at, price.pk)
-        if after is not None:
-            price.ends_at, price.succeeded_by_id = after.starts_at, after.pk
-        others.append(price)
-        return None
-
-    def leave(self, price: Price) -> None:
-        """Take a price that has not begun out of its line: what it followed goes on until what follows it."""
-        others = self._by_scope.get(_scope(price), [])
-        known = next((other for other in others if other.pk == price.pk), price)
-        for other in others:
-            if other.succeeded_by_id == price.pk:
-                self._move(other, known.ends_at, known.succeeded_by_id)
-        others[:] = [other for other in others if other.pk != price.pk]
-
-    def end(self, price: Price) -> None:
-        """A price that is in force ends now."""
-        others = self._by_scope.get(_scope(price), [])
-        self._move(next((other for other in others if other.pk == price.pk), price), self._at, None)
-
-    def _move(self, price: Price, ends_at: datetime | None, succeeded_by_id: int | None) -> None:
-        price.ends_at, price.succeeded_by_id = ends_at, succeeded_by_id
-        if price.state == PriceState.APPROVED:
-            self._moved[price.pk] = price
-
-
-def _scope(price: Price) -> Scope:
-    return price.sku_id, price.shop_id, price.channel, price.currency, price.kind
-
-
 def _refusal(
     price: Price, floor: Floor | None, may_approve_own: bool, at: datetime, by: str
 ) -> Refusal | None:
@@ -249,17 +171,6 @@ def _refusal(
         outcome = below_floor(price.pk, floor.amount, floor.currency, floor.since)
         return outcome.code, outcome.detail
     return None
-
-
-def _overlaps(other: Price) -> Refusal:
-    return "overlaps", _(
-        "It overlaps with price #%(id)s of %(amount)s, from %(start)s to %(end)s: take that back first."
-    ) % {
-        "id": other.pk,
-        "amount": Money(other.amount, other.currency).text(),
-        "start": moment_text(other.starts_at),
-        "end": moment_text(other.ends_at),
-    }
 
 
 def _move_ends(prices: Sequence[Price]) -> None:

@@ -25,6 +25,17 @@ BELOW = f"""
       AND coalesce(f.until, 'infinity') > greatest(p.starts_at, %(at)s)
     ORDER BY p.id, f.amount DESC, f.since
 """  # noqa: S608 - put together from constants
+# The same of prices that are not written down yet.
+BELOW_DRAFTS = f"""
+    SELECT DISTINCT ON (v.place) v.place, f.amount, f.currency, f.since
+    FROM unnest(%(places)s::int[], %(skus)s::bigint[], %(currencies)s::text[], %(amounts)s::numeric[],
+                %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+        AS v(place, sku_id, currency, amount, starts_at, ends_at)
+    JOIN ({PERIODS}) f ON f.sku_id = v.sku_id AND f.currency = v.currency
+    WHERE v.amount < f.amount AND f.since < coalesce(v.ends_at, 'infinity')
+      AND coalesce(f.until, 'infinity') > greatest(v.starts_at, %(at)s)
+    ORDER BY v.place, f.amount DESC, f.since
+"""  # noqa: S608 - put together from constants
 # Plan: price_in_force, then the floors of those SKUs.
 APPROVED_BELOW = """
     SELECT p.id, k.code, p.amount, p.currency, f.amount, f.since, p.starts_at, p.ends_at
@@ -74,6 +85,30 @@ def floors_above(*, price_ids: Sequence[int], sku_ids: Sequence[int], at: dateti
     """
     rows = fetch_all(BELOW, {"prices": list(price_ids), "skus": list(sku_ids), "at": at})
     return {price_id: Floor(amount, currency, since) for price_id, amount, currency, since in rows}
+
+
+# Place, SKU, currency, amount, start and end.
+Wanted = tuple[int, int, str, Decimal, datetime, datetime | None]
+
+
+def floors_above_drafts(*, wanted: Sequence[Wanted], at: datetime) -> dict[int, Floor]:
+    """As `floors_above`, by place, for prices that are not written down yet."""
+    if not wanted:
+        return {}
+    places, skus, currencies, amounts, starts, ends = (list(column) for column in zip(*wanted, strict=True))
+    rows = fetch_all(
+        BELOW_DRAFTS,
+        {
+            "places": places,
+            "skus": skus,
+            "currencies": currencies,
+            "amounts": amounts,
+            "starts": starts,
+            "ends": ends,
+            "at": at,
+        },
+    )
+    return {place: Floor(amount, currency, since) for place, amount, currency, since in rows}
 
 
 def approved_below_floor(

@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from products.models import Price, Shop, Sku
-from products.prices.ask import PriceDraft, ask_for_prices
+from products.prices.ask import ask_for_prices
 from products.prices.decide import approve_prices
+from products.prices.faults import PriceDraft
 from products.prices.set_floor import NewFloor, set_floors
 
 NOON = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)

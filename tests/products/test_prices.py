@@ -12,9 +12,10 @@ from django.db import IntegrityError, transaction
 
 from omni.kernel.models import AuditEntry
 from products.models import Price, PriceChange, Shop, Sku
-from products.prices.ask import PriceDraft, ask_for_prices, draft_prices, submit_prices
+from products.prices.ask import ask_for_prices, draft_prices, submit_prices
 from products.prices.decide import ReasonMissing, approve_prices, reject_prices, withdraw_prices
 from products.prices.effective import effective_prices
+from products.prices.faults import PriceDraft
 from products.prices.floors import approved_below_floor
 from products.prices.outcome import PriceOutcome
 from products.prices.set_floor import BadFloor, NewFloor, set_floors

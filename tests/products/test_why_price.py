@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from products.models import Price, Shop, Sku
-from products.prices.ask import PriceDraft, ask_for_prices
+from products.prices.ask import ask_for_prices
 from products.prices.decide import approve_prices
 from products.prices.effective import effective_prices
+from products.prices.faults import PriceDraft
 from products.prices.set_floor import NewFloor, set_floors
 from products.prices.why import Candidate, Lost, Scope, why_price
 from tests.factories.prices import BOSS, BUYER, DAY, NOON, approved, put_floor

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import xlsxwriter
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 from xlsxwriter.utility import xl_col_to_name
 
-from omni.kernel.imports.fields import DANGEROUS_STARTS, Field
+from omni.kernel.imports.fields import DANGEROUS_STARTS, Field, spoken_choices
 
 SHEET_ROWS_MAX = 1_048_575
 CELL_CHARS_MAX = 32_767
@@ -125,7 +126,8 @@ def _list_source(field: Field, lists: Mapping[str, Sequence[str]]) -> list[str] 
     if field.name in lists:
         letter = xl_col_to_name(list(lists).index(field.name))
         return f"='{_('Lists')}'!${letter}$2:${letter}${len(lists[field.name]) + 1}"
-    return list(field.choices) if len(",".join(field.choices)) <= LIST_CHARS_MAX else ""
+    spoken = spoken_choices(field)
+    return spoken if len(",".join(spoken)) <= LIST_CHARS_MAX else ""
 
 
 def _write_lists(book: Any, fields: Sequence[Field], lists: Mapping[str, Sequence[str]], bold: Any) -> None:
@@ -143,6 +145,11 @@ def yes_or_no(value: bool) -> str:
     return pgettext("cell of a table", "yes") if value else pgettext("cell of a table", "no")
 
 
+def moment_cell(moment: datetime.datetime | None) -> str | None:
+    """A moment as people write it, with its zone: a sheet knows no zones, and would be read in another one."""
+    return localtime(moment).isoformat(sep=" ", timespec="seconds") if moment else None
+
+
 def template_csv(fields: Sequence[Field]) -> bytes:
     """The same as CSV: headings and one sample row."""
     return b"".join(csv_chunks([str(field.label) for field in fields], [[field.example for field in fields]]))
@@ -158,7 +165,7 @@ def _kind_label(field: Field) -> str:
         "moment": _("date and time"),
         "date": _("date"),
         "boolean": _("yes or no"),
-        "choice": _("one of %s") % ", ".join(field.choices),
+        "choice": _("one of %s") % ", ".join(spoken_choices(field)),
     }
     return names[field.kind]
 

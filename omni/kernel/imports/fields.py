@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from omni.kernel.imports.faults import BadCell
 from omni.kernel.imports.lines import Lossy
@@ -45,7 +47,8 @@ class Field:
 
     `aliases`: headings by which it is recognised, besides its name and label. `scale`: decimals at most.
     `max_length` concerns text and codes; a longer text is refused, never cut. `codes`: several in one cell, each as
-    long as that.
+    long as that. `words`: what people call the choices; a cell may hold the choice itself or its word, in any language
+    of the house.
     """
 
     name: str
@@ -60,8 +63,14 @@ class Field:
     maximum: int | None = None
     scale: int = 4
     choices: Sequence[str] = ()
+    words: Mapping[str, Text] = field(default_factory=dict)
     note: Text = ""
     example: str = ""
+
+
+def spoken_choices(field: Field) -> list[str]:
+    """The choices as the reader calls them."""
+    return [str(field.words.get(choice, choice)) for choice in field.choices]
 
 
 def parser_of(field: Field, options: Options) -> Parser:
@@ -236,7 +245,11 @@ def _boolean(field: Field, options: Options) -> Parser:
 
 
 def _choice(field: Field, options: Options) -> Parser:
-    by_folded = {choice.casefold(): choice for choice in field.choices}
+    by_folded: dict[str, str] = {}
+    for language, _name in settings.LANGUAGES:
+        with override(language):
+            by_folded |= {str(word).casefold(): choice for choice, word in field.words.items()}
+    by_folded |= {choice.casefold(): choice for choice in field.choices}
 
     def parse(text: str) -> str:
         found = by_folded.get(text.casefold())
@@ -244,7 +257,7 @@ def _choice(field: Field, options: Options) -> Parser:
             raise BadCell(
                 "bad_choice",
                 _("“%(text)s” is not one of %(choices)s.")
-                % {"text": text[:40], "choices": ", ".join(field.choices)},
+                % {"text": text[:40], "choices": ", ".join(spoken_choices(field))},
             )
         return found
 

@@ -96,7 +96,7 @@ class Target(Protocol):
     `whole_groups`: one row with an error keeps back the others of its group. `error_outcome`: the word for rows with
     errors. `reasons`: the target's own reasons in a few words, for people. `permission`: what a person needs besides
     the permission to import. `belongs_to`: the parameter that limits an import: one shop, or the codes of the brands
-    or shops that may be touched (absent: all).
+    or shops that may be touched (absent: all); offers: of both, and of the brands that may be touched in every shop.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Target(Protocol):
     error_outcome: str
     reasons: Mapping[str, Text]
     permission: str = ""
-    belongs_to: Literal["shop", "shops", "brands"] = "shop"
+    belongs_to: Literal["shop", "shops", "brands", "offers"] = "shop"
     is_exported: bool = False
 
     def check_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
