@@ -20,7 +20,7 @@ from integrations.models import Connection, InboundMessage, ListingDrift
 from omni.kernel.admin_base import BaseAdmin, Queue
 from omni.kernel.models import ImportRow, Job, OutboxEvent
 from orders.models import DispatchNotice, FulfilmentOrder, ParkedOrder, SalesOrder
-from products.models import Listing, ListingRequest, OuterItem, Price
+from products.models import AssortmentShop, Listing, ListingRequest, OuterItem, Price
 from products.scope import scope_of
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ WORK: Sequence[tuple[type[Any], str, bool]] = (
     (Listing, "approved", False),
     (Listing, "outside", False),
     (ListingDrift, "open", True),
+    (AssortmentShop, "to_confirm", False),
     (ImportRow, "open", False),
     (Price, "to_approve", False),
 )

@@ -36,6 +36,7 @@ ENTRIES: Sequence[Entry] = (
     Entry("inventory.tasks.fill_open_shortages", 10),
     Entry("products.tasks.plan_due_prices", 5),
     Entry("products.tasks.check_catalogues", 60),
+    Entry("products.tasks.open_windows", 60),
     Entry("integrations.tasks.pull_due_streams", 5),
     Entry("integrations.tasks.push_due_stock", 2),
     Entry("integrations.tasks.push_due_prices", 5),
@@ -48,6 +49,7 @@ ENTRIES: Sequence[Entry] = (
     Entry("inventory.tasks.plan_all_published", (18, 30)),
     Entry("products.tasks.plan_all_prices", (18, 35)),
     Entry("products.tasks.check_all_catalogues", (18, 45)),
+    Entry("products.tasks.forget_old_assortments", (18, 55)),
     Entry("orders.tasks.forget_payloads", (18, 40)),
     Entry("omni.tasks.forget_old_imports", (18, 50)),
 )

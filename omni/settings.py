@@ -349,6 +349,7 @@ OMNI_ACTORS = {
     "import": "kernel.import",
     "location": "inventory.location",
     "job": "kernel.job",
+    "assortment": "products.assortmentrun",
 }
 OMNI_ACT_WORDS = "omni.words.ACTS"
 

@@ -18,6 +18,8 @@ from orders.imports.online_retail import ONLINE_RETAIL
 from orders.imports.order_lines import ORDER_LINES
 from products import events as offer
 from products import reactions as offers
+from products.assortment.apply import APPLY, apply_assortment
+from products.assortment.plan import PLAN, plan_assortment
 from products.images.keep import RENDITIONS, make_renditions
 from products.imports.prices import PRICES
 from products.imports.skus import SKUS
@@ -48,4 +50,9 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
 IMPORT_TARGETS: Mapping[str, Target] = {
     target.name: target for target in (ORDER_LINES, ONLINE_RETAIL, SKUS, PRICES)
 }
-JOBS: Mapping[str, Work] = {**import_works(IMPORT_TARGETS), RENDITIONS: make_renditions}
+JOBS: Mapping[str, Work] = {
+    **import_works(IMPORT_TARGETS),
+    RENDITIONS: make_renditions,
+    PLAN: plan_assortment,
+    APPLY: apply_assortment,
+}

@@ -10,6 +10,12 @@ from django.utils.translation import gettext_lazy as _
 ACTS: Mapping[str, Promise] = {
     "api_key.issued": _("API key issued"),
     "api_key.revoked": _("API key revoked"),
+    "assortment.applied": _("Assortment run applied"),
+    "assortment.confirmed": _("Withdrawals of a shop confirmed"),
+    "assortment.dropped": _("Assortment run dropped"),
+    "assortment_rule.changed": _("Assortment rule changed"),
+    "assortment_rule.defined": _("Assortment rule made"),
+    "assortment_rule.stopped": _("Assortment rule stopped"),
     "attribute.changed": _("Attribute changed"),
     "attribute.defined": _("Attribute defined"),
     "attribute.dropped": _("Attribute dropped"),

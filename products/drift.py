@@ -84,6 +84,31 @@ WRONGLY_OUTSIDE = """
       AND NOT EXISTS (SELECT FROM kernel_outboxevent WHERE state = 'ready' AND kind LIKE 'products.%%')
     ORDER BY l.id
 """
+# A line that is done has left its trace: a draft or more of a listing, or a request that was asked for by the run.
+UNDONE_LINES = """
+    SELECT r.id, r.run_id, r.shop_id, r.sku_id, r.outcome FROM products_assortmentrow r
+    WHERE r.state = 'done' AND NOT CASE r.outcome
+        WHEN 'draft' THEN EXISTS (
+            SELECT FROM kernel_auditentry a WHERE a.action = 'listing.drafted' AND a.object_kind = 'products.listing'
+              AND a.object_id = r.listing_id::text AND a.by = 'assortment:' || r.run_id)
+        ELSE EXISTS (
+            SELECT FROM products_listingrequest q WHERE q.listing_id = r.listing_id AND q.act = r.outcome
+              AND q.requested_by = 'assortment:' || r.run_id) END
+    ORDER BY r.id
+"""
+# What a shop's numbers say is what its lines say.
+WRONG_NUMBERS = """
+    SELECT s.run_id, s.shop_id, s.done, s.skipped, c.done, c.skipped FROM products_assortmentshop s
+    JOIN products_assortmentrun u ON u.id = s.run_id AND NOT u.is_forgotten
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE state = 'done') AS done,
+               count(*) FILTER (WHERE state = 'skipped' AND outcome <> 'held_back') AS skipped,
+               count(*) FILTER (WHERE state = 'planned') AS planned, count(*) AS lines
+        FROM products_assortmentrow r WHERE r.run_id = s.run_id AND r.shop_id = s.shop_id) c
+    WHERE s.done <> c.done OR s.skipped <> c.skipped OR s.state = 'applied' AND c.planned > 0
+       OR s.state <> 'planning' AND c.lines <> s.drafts + s.publishes + s.withdraws + s.held_back
+    ORDER BY s.id
+"""
 
 CHECKS: Sequence[Check] = (
     sql_check(
@@ -115,5 +140,17 @@ CHECKS: Sequence[Check] = (
         "What is on sale outside the catalogue of its shop stands in the work queue, and nothing else does.",
         WRONGLY_OUTSIDE,
         ("listing", "shop", "sku", "is_told"),
+    ),
+    sql_check(
+        "assortment.what_is_done_left_a_trace",
+        "Every line of a run that is done has its draft, or its request to the channel.",
+        UNDONE_LINES,
+        ("line", "run", "shop", "sku", "outcome"),
+    ),
+    sql_check(
+        "assortment.numbers_equal_lines",
+        "The numbers of each shop of a run are those of its lines.",
+        WRONG_NUMBERS,
+        ("run", "shop", "done", "skipped", "lines_done", "lines_skipped"),
     ),
 )

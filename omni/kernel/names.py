@@ -29,6 +29,7 @@ KINDS: Mapping[str, Promise] = {
     "import": _("import %(id)s"),
     "location": _("location %(id)s"),
     "job": _("job %(id)s"),
+    "assortment": _("assortment run %(id)s"),
 }
 KNOWN_BY_NAME = frozenset({"user", "shop", "location"})
 MACHINES: Mapping[str, Promise] = {SYSTEM: _("Omni"), "": _("Omni"), "demo": _("the demo data")}

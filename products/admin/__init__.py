@@ -7,9 +7,15 @@ from products.admin.mapping import OuterItemAdmin
 from products.admin.master import BrandAdmin, CategoryAdmin, SkuAdmin, SpuAdmin
 from products.admin.offer import ListingAdmin, ShopAdmin, StaffScopeAdmin
 from products.admin.prices import FloorPriceAdmin, PriceAdmin, PublishedPriceAdmin
+from products.admin.rules import AssortmentRuleAdmin
+from products.admin.runs import AssortmentRowAdmin, AssortmentRunAdmin, AssortmentShopAdmin
 from products.admin.template import CategoryAttributeAdmin, CodeRuleAdmin
 
 __all__ = [
+    "AssortmentRowAdmin",
+    "AssortmentRuleAdmin",
+    "AssortmentRunAdmin",
+    "AssortmentShopAdmin",
     "BrandAdmin",
     "CatalogueAdmin",
     "CataloguePickAdmin",

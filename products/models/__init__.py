@@ -1,6 +1,16 @@
 """What is sold, where it is offered, and who may see it."""
 
-from products.models.assortment import Catalogue, CataloguePick, OutsideListing, ShopCatalogue
+from products.models.assortment import (
+    AssortmentRow,
+    AssortmentRule,
+    AssortmentRun,
+    AssortmentShop,
+    Catalogue,
+    CataloguePick,
+    OutsideListing,
+    PlacedListing,
+    ShopCatalogue,
+)
 from products.models.attributes import CategoryAttribute
 from products.models.coding import CodeCounter, CodeRule
 from products.models.images import Image, ImageUse
@@ -11,6 +21,10 @@ from products.models.publishing import ListingRequest, OuterItem
 from products.models.staff import StaffScope
 
 __all__ = [
+    "AssortmentRow",
+    "AssortmentRule",
+    "AssortmentRun",
+    "AssortmentShop",
     "Barcode",
     "Brand",
     "Catalogue",
@@ -26,6 +40,7 @@ __all__ = [
     "ListingRequest",
     "OuterItem",
     "OutsideListing",
+    "PlacedListing",
     "Price",
     "PriceChange",
     "PublishedPrice",

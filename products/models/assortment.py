@@ -162,3 +162,264 @@ class OutsideListing(models.Model):
 
     def __str__(self) -> str:
         return str(self.listing_id)
+
+
+@pghistory.track(
+    pghistory.UpdateEvent("before", row=pghistory.Old),
+    pghistory.DeleteEvent(),
+    model_name="AssortmentRuleHistory",
+)
+class AssortmentRule(Conditions):
+    """Which SKUs some shops are meant to sell (include), or not to sell (exclude), while its window is open.
+
+    Of several rules that fit a SKU the one with the highest priority decides; of the same priority one that excludes,
+    then the older one. A rule is never deleted: what it has done refers to it.
+    """
+
+    class Kind(models.TextChoices):
+        INCLUDE = "include", _("include")
+        EXCLUDE = "exclude", _("exclude")
+
+    name = models.CharField(_("name"), max_length=120, unique=True)
+    kind = models.CharField(_("kind"), max_length=7, choices=Kind.choices, default=Kind.INCLUDE)
+    priority = models.PositiveSmallIntegerField(
+        _("priority"), default=100, db_default=100, help_text=_("The highest number decides.")
+    )
+    shops = models.ManyToManyField(Shop, related_name="+", verbose_name=_("shops"))
+    starts_at = models.DateTimeField(_("starts at"), null=True, blank=True)
+    ends_at = models.DateTimeField(_("ends at"), null=True, blank=True)
+    is_active = models.BooleanField(_("active"), default=True, db_default=True)
+    # Counts what changed in it and its shops: a preview knows by it that it was made with another one.
+    version = models.PositiveIntegerField(_("version"), default=1, db_default=1, editable=False)
+    # Whether the clock has seen the window open, and close: each edge makes one run.
+    is_opened = models.BooleanField(_("opened"), default=False, db_default=False, editable=False)
+    is_closed = models.BooleanField(_("closed"), default=False, db_default=False, editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("assortment rule")
+        verbose_name_plural = _("assortment rules")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(price_from__isnull=True)
+                | models.Q(price_to__isnull=True)
+                | models.Q(price_to__gte=models.F("price_from")),
+                name="a_rule_asks_for_a_price_that_exists",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(brand__isnull=False)
+                | models.Q(category__isnull=False)
+                | ~models.Q(tags=[])
+                | ~models.Q(seasons=[])
+                | models.Q(price_from__isnull=False)
+                | models.Q(price_to__isnull=False),
+                name="a_rule_asks_for_something",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(starts_at__isnull=True)
+                | models.Q(ends_at__isnull=True)
+                | models.Q(ends_at__gt=models.F("starts_at")),
+                name="a_rule_ends_after_it_starts",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AssortmentRun(models.Model):
+    """What the rules mean for some shops, worked out at a moment, looked at, and then done or dropped.
+
+    `basis`: the rules, catalogues and their versions that it was made with: with others it is not applied any more.
+    """
+
+    class State(models.TextChoices):
+        PLANNING = "planning", _("being worked out")
+        PLANNED = "planned", _("to be looked at")
+        APPLYING = "applying", _("being applied")
+        APPLIED = "applied", _("applied")
+        DROPPED = "dropped", _("dropped")
+
+    class Source(models.TextChoices):
+        PERSON = "person", _("a person")
+        CLOCK = "clock", _("a window that opened or closed")
+
+    state = models.CharField(
+        _("state"), max_length=8, choices=State.choices, default=State.PLANNING, db_default=State.PLANNING
+    )
+    source = models.CharField(_("asked for by"), max_length=6, choices=Source.choices)
+    judged_at = models.DateTimeField(_("worked out for"))
+    basis = models.JSONField(_("made with"), default=dict)
+    job = models.ForeignKey(
+        "kernel.Job", models.SET_NULL, null=True, related_name="+", verbose_name=_("job"), db_index=False
+    )
+    created_by = models.CharField(_("created by"), max_length=80)
+    created_at = models.DateTimeField(_("created at"), db_default=Now())
+    applied_by = models.CharField(_("applied by"), max_length=80, db_default="")
+    applied_at = models.DateTimeField(_("applied at"), null=True)
+    is_forgotten = models.BooleanField(_("rows forgotten"), db_default=False)
+
+    class Meta:
+        verbose_name = _("assortment run")
+        verbose_name_plural = _("assortment runs")
+        indexes = [
+            models.Index(
+                fields=["created_at"], condition=models.Q(is_forgotten=False), name="assortment_run_kept"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class AssortmentShop(models.Model):
+    """What a run means for one shop, in numbers.
+
+    `listed`: listings on sale there when it was worked out. Where more than `LOSS_MAX` of them would be withdrawn, a
+    person has to confirm it.
+    """
+
+    class State(models.TextChoices):
+        PLANNING = "planning", _("being worked out")
+        PLANNED = "planned", _("to be looked at")
+        APPLYING = "applying", _("being applied")
+        APPLIED = "applied", _("applied")
+        DROPPED = "dropped", _("dropped")
+
+    run = models.ForeignKey(
+        AssortmentRun, models.PROTECT, related_name="shops", verbose_name=_("assortment run"), db_index=False
+    )
+    shop = models.ForeignKey(Shop, models.PROTECT, related_name="+", verbose_name=_("shop"), db_index=False)
+    state = models.CharField(
+        _("state"), max_length=8, choices=State.choices, default=State.PLANNING, db_default=State.PLANNING
+    )
+    listed = models.PositiveIntegerField(_("on sale"), db_default=0)
+    drafts = models.PositiveIntegerField(_("to draft"), db_default=0)
+    publishes = models.PositiveIntegerField(_("to put on sale"), db_default=0)
+    withdraws = models.PositiveIntegerField(_("to take off sale"), db_default=0)
+    held_back = models.PositiveIntegerField(_("taken off by a person"), db_default=0)
+    waiting = models.PositiveIntegerField(_("on their way already"), db_default=0)
+    kept = models.PositiveIntegerField(_("as they should be"), db_default=0)
+    done = models.PositiveIntegerField(_("done"), db_default=0)
+    skipped = models.PositiveIntegerField(_("skipped"), db_default=0)
+    is_too_much = models.BooleanField(_("withdraws too much"), db_default=False)
+    confirmed_by = models.CharField(_("confirmed by"), max_length=80, db_default="")
+    confirmed_at = models.DateTimeField(_("confirmed at"), null=True)
+    reason = models.CharField(_("reason"), max_length=200, db_default="")
+    planned_at = models.DateTimeField(_("worked out at"), null=True)
+
+    class Meta:
+        verbose_name = _("assortment of a shop")
+        verbose_name_plural = _("assortments of shops")
+        constraints = [models.UniqueConstraint(fields=["run", "shop"], name="a_run_judges_a_shop_once")]
+        indexes = [
+            models.Index(
+                fields=["id"],
+                condition=models.Q(state="planned", is_too_much=True, confirmed_by=""),
+                name="assortment_to_confirm",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.run_id}: {self.shop}"
+
+
+class AssortmentRow(models.Model):
+    """One thing that a run would do, or did, to a SKU in a shop; what stays as it is has none.
+
+    `rules`: those that fit, the one that decides first; `rule` is that one. `cause`: why. Rows come in millions and go
+    again: no key of them is checked by the database, and none of what they name waits for them.
+    """
+
+    class Outcome(models.TextChoices):
+        DRAFT = "draft", _("draft")
+        PUBLISH = "publish", _("put on sale")
+        WITHDRAW = "withdraw", _("take off sale")
+        HELD_BACK = "held_back", _("leave off sale")
+
+    class Cause(models.TextChoices):
+        INCLUDED = "included", _("a rule includes it")
+        EXCLUDED = "excluded", _("a rule excludes it")
+        NO_RULE = "no_rule", _("no rule includes it any more")
+        OUTSIDE = "outside", _("the catalogue of the shop does not hold it")
+        INACTIVE = "inactive", _("it is not sold any more")
+
+    class State(models.TextChoices):
+        PLANNED = "planned", _("planned")
+        DONE = "done", _("done")
+        SKIPPED = "skipped", _("skipped")
+
+    run = models.ForeignKey(
+        AssortmentRun,
+        models.DO_NOTHING,
+        related_name="rows",
+        verbose_name=_("assortment run"),
+        db_index=False,
+        db_constraint=False,
+    )
+    shop = models.ForeignKey(
+        Shop,
+        models.DO_NOTHING,
+        related_name="+",
+        verbose_name=_("shop"),
+        db_index=False,
+        db_constraint=False,
+    )
+    sku = models.ForeignKey(
+        Sku, models.DO_NOTHING, related_name="+", verbose_name=_("SKU"), db_index=False, db_constraint=False
+    )
+    listing = models.ForeignKey(
+        Listing,
+        models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        verbose_name=_("listing"),
+        db_index=False,
+        db_constraint=False,
+    )
+    outcome = models.CharField(_("outcome"), max_length=9, choices=Outcome.choices)
+    cause = models.CharField(_("cause"), max_length=8, choices=Cause.choices)
+    rule = models.ForeignKey(
+        AssortmentRule,
+        models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        verbose_name=_("rule that decides"),
+        db_index=False,
+        db_constraint=False,
+    )
+    rules = ArrayField(models.IntegerField(), verbose_name=_("rules that fit"), null=True)
+    state = models.CharField(_("state"), max_length=7, choices=State.choices, db_default=State.PLANNED)
+    detail = models.TextField(_("what came of it"), db_default="")
+
+    class Meta:
+        verbose_name = _("assortment line")
+        verbose_name_plural = _("assortment lines")
+        # One shop of one run is read at a time; which outcome a row has is then looked up in the index.
+        indexes = [
+            models.Index(fields=["run", "shop", "id"], include=["outcome", "state"], name="assortment_row")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} {self.sku_id}"
+
+
+class PlacedListing(models.Model):
+    """A listing that a rule brought into its shop. When no rule wants it any more it is withdrawn; what people brought
+    there is left to them, unless a rule excludes it by name.
+    """
+
+    listing = models.OneToOneField(
+        Listing, models.CASCADE, primary_key=True, related_name="placed", verbose_name=_("listing")
+    )
+    run = models.ForeignKey(
+        AssortmentRun, models.PROTECT, related_name="+", verbose_name=_("assortment run"), db_index=False
+    )
+    placed_at = models.DateTimeField(_("placed at"))
+
+    class Meta:
+        verbose_name = _("listing placed by a rule")
+        verbose_name_plural = _("listings placed by rules")
+
+    def __str__(self) -> str:
+        return str(self.listing_id)

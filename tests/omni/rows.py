@@ -46,6 +46,10 @@ from orders.models import (
 )
 from orders.states import FulfilmentState, Stage
 from products.models import (
+    AssortmentRow,
+    AssortmentRule,
+    AssortmentRun,
+    AssortmentShop,
     Barcode,
     Brand,
     Catalogue,
@@ -126,6 +130,24 @@ def make_world(name: str) -> World:
     ShopCatalogue.objects.create(shop=shop, catalogue=catalogue)
     CataloguePick.objects.create(catalogue=catalogue, sku=sku, is_in=False, picked_by="system")
     OutsideListing.objects.create(listing=listing, catalogue=catalogue, since=now)
+    rule = AssortmentRule.objects.create(name=f"Rule {name}", brand=brand)
+    rule.shops.set([shop])
+    run = AssortmentRun.objects.create(
+        state="planned", source="person", judged_at=now, created_by="system", basis={}
+    )
+    AssortmentShop.objects.create(
+        run=run, shop=shop, state="planned", listed=1, withdraws=1, is_too_much=True, planned_at=now
+    )
+    AssortmentRow.objects.create(
+        run=run,
+        shop=shop,
+        sku=sku,
+        listing=listing,
+        outcome="withdraw",
+        cause="excluded",
+        rule=rule,
+        rules=[rule.pk],
+    )
     order = _make_orders(name, shop, sku, location)
     line = order.lines.get()
     level = StockLevel.objects.create(location=location, sku=sku, on_hand=10, committed=1)
