@@ -16,6 +16,7 @@ api: list[URLPattern | URLResolver] = [
     path("v1/", include("products.api.urls")),
     path("v1/", include("inventory.api.urls")),
     path("v1/", include("orders.api.urls")),
+    path("v1/", include("integrations.api.routes")),
     path("v1/webhooks/", include("integrations.api.urls")),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", SwaggerPage.as_view(), name="docs"),

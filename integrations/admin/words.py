@@ -16,9 +16,12 @@ SCOPE_WORDS: Mapping[str, tuple[Promise, Promise]] = {
     "orders:write": (_("Send and cancel orders"), _("capture orders, cancel them, retry parked ones")),
     "products:read": (
         _("Read products"),
-        _("brands, categories, products, SKUs, pictures, shops and listings"),
+        _("brands, categories, products, SKUs, pictures, shops, listings and differences to channels"),
     ),
-    "products:write": (_("Change products"), _("products with their SKUs, and pictures")),
+    "products:write": (
+        _("Change products"),
+        _("products with their SKUs, pictures, listings, and what settles differences to channels"),
+    ),
     "stock:read": (_("Read stock"), _("what lies where, what may be sold, what the channels were told")),
     "stock:write": (_("Book stock"), _("receipts, counts and adjustments")),
     "shipments:read": (_("Read shipments"), _("what was sent, in which parcels, with which numbers")),

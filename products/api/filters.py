@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django_filters import rest_framework as filters
 
 from omni.kernel.api.filters import MomentFilter, StrictFilterSet
-from products.models import Listing, Shop, Sku, Spu
+from products.models import Shop, Sku, Spu
 from products.search import TEXT_MAX, matching_skus, matching_spus
 
 
@@ -62,11 +62,3 @@ class ShopFilter(StrictFilterSet):
     brand = filters.CharFilter("brand__code", max_length=32)
     order_policy = filters.ChoiceFilter(choices=Shop.OrderPolicy.choices)
     is_active = filters.BooleanFilter()
-
-
-class ListingFilter(StrictFilterSet):
-    shop = filters.CharFilter("shop__code", max_length=32)
-    sku = filters.CharFilter("sku__code", max_length=64)
-    outer_item_id = filters.CharFilter("outer_item_id", max_length=64)
-    outer_sku_id = filters.CharFilter("outer_sku_id", max_length=64)
-    state = filters.ChoiceFilter(choices=Listing.State.choices)

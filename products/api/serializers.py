@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from products.api.images import image_ids
-from products.models import Brand, Category, Listing, Shop, Sku, Spu
+from products.models import Brand, Category, Shop, Sku, Spu
 
 
 class BrandOut(serializers.ModelSerializer[Brand]):
@@ -107,27 +107,5 @@ class ShopOut(serializers.ModelSerializer[Shop]):
             "order_policy",
             "fulfilled_by",
             "is_active",
-        )
-        read_only_fields = fields
-
-
-class ListingOut(serializers.ModelSerializer[Listing]):
-    shop = serializers.CharField(source="shop.code", read_only=True)
-    sku = serializers.CharField(source="sku.code", read_only=True)
-    currency = serializers.CharField(source="shop.currency", read_only=True)
-
-    class Meta:
-        model = Listing
-        fields = (
-            "id",
-            "shop",
-            "sku",
-            "outer_item_id",
-            "outer_sku_id",
-            "title",
-            "price",
-            "currency",
-            "state",
-            "created_at",
         )
         read_only_fields = fields

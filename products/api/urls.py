@@ -6,6 +6,8 @@ from rest_framework.routers import SimpleRouter
 
 from products.api import views
 from products.api.images import ImageView
+from products.api.listings import ListingRequestView, ListingView
+from products.api.outer_items import OuterItemView
 
 router = SimpleRouter(trailing_slash=False)
 router.register("brands", views.BrandView, "brand")
@@ -14,6 +16,8 @@ router.register("spus", views.SpuView, "spu")
 router.register("skus", views.SkuView, "sku")
 router.register("images", ImageView, "image")
 router.register("shops", views.ShopView, "shop")
-router.register("listings", views.ListingView, "listing")
+router.register("listings", ListingView, "listing")
+router.register("listing-requests", ListingRequestView, "listing-request")
+router.register("outer-items", OuterItemView, "outer-item")
 
 urlpatterns = router.urls

@@ -93,17 +93,3 @@ class ShopView(ReadingView):
 
     def get_queryset(self) -> QuerySet[Shop]:
         return self.queryset.filter(in_shops(self.request, "pk"))
-
-
-class ListingView(ReadingView):
-    """What each shop offers, and which SKU it is."""
-
-    scopes = SCOPES
-    staff_permission = "products.view_listing"
-    serializer_class = serializers.ListingOut
-    filterset_class = filters.ListingFilter
-    lookup_value_regex = "[0-9]{1,18}"
-    queryset = Listing.objects.select_related("shop", "sku")
-
-    def get_queryset(self) -> QuerySet[Listing]:
-        return self.queryset.filter(in_shops(self.request))

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from integrations.models import ListingDrift
 from inventory.models import PublishedStock
 from orders.confirm import ConfirmedParcel, confirm_shipment
 from orders.models import FulfilmentOrder, ParcelLine, SalesOrder
@@ -16,6 +17,8 @@ from orders.release import ReleaseAnswer, claim_planned, record_release_answers
 from orders.review import review_captured
 from orders.source import source_orders
 from products.models import Barcode, Image, ImageUse
+from products.observe import SeenItem, observe_items
+from products.update import update_listings
 from tests.factories.api import Caller
 from tests.factories.orders import NOON, House, line_draft, make_house, order_draft
 from tests.factories.products import ListingFactory
@@ -31,6 +34,9 @@ STATEMENTS = {
     "images": 2,
     "shops": 2,
     "listings": 2,
+    "listing-requests": 2,
+    "outer-items": 4,  # + suggestions, those of them that the caller may see
+    "drifts": 2,
     "locations": 2,
     "stock/levels": 2,
     "stock/published": 2,
@@ -47,6 +53,12 @@ def furnish(house: House) -> None:
     image = Image.objects.create(brand=house.sku.spu.brand, **about)
     ImageUse.objects.create(image=image, sku=house.sku, position=0)
     listing = ListingFactory.create(shop=house.shop, sku=house.sku)
+    update_listings(listing_ids=[listing.pk], at=NOON, by="user:1")
+    seen = SeenItem(f"new-{listing.pk}", "", outer_code=house.sku.code)
+    observe_items(shop_id=house.shop.pk, items=[seen], source="channel", at=NOON)
+    moments = dict.fromkeys(("since", "held_since", "seen_at"), NOON)
+    told = {"what": "title", "ours": "a", "theirs": "b", "version": 1, "cause": "unsaid"}
+    ListingDrift.objects.create(listing=listing, shop=house.shop, **told, **moments)
     PublishedStock.objects.create(listing=listing, shop=house.shop)
     house.take(order_draft(line_draft(house.sku, sku_code="?")))
     ship(house, house.order())

@@ -1,0 +1,12 @@
+"""Addresses under /api/v1/ for those who have a key."""
+
+from __future__ import annotations
+
+from rest_framework.routers import SimpleRouter
+
+from integrations.api.drifts import DriftView
+
+router = SimpleRouter(trailing_slash=False)
+router.register("drifts", DriftView, "drift")
+
+urlpatterns = router.urls
