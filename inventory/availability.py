@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from inventory.models.ledger import Account, MovementKind
 from omni.kernel.sql import fetch_all
+from products.bundles import Component, components_of
 
 # Driven from the pools, so that its cost follows their number: each pool meets the few rows that name it for every
 # SKU by a hash join, and the rows of its own SKU by their index; a shop's rows for one SKU replace the others. What
@@ -47,6 +48,27 @@ SHARES = """
 """
 SELLABLE = f"""
     SELECT shop_id, sku_id, sum(sellable)::int AS quantity FROM ({SHARES}) shares GROUP BY shop_id, sku_id
+"""  # noqa: S608 - put together from constants
+
+# A bundle is sold as often as its scarcest component goes into it; a component that a shop does not draw on is none.
+# The components are asked for beside the SKUs, so that their rows are found by their own index. `SELLABLE` stays apart:
+# whoever knows that no bundle is among them does not pay for this.
+WITH_COMPONENTS = SELLABLE.replace(
+    "ANY(%(skus)s::bigint[])",
+    "ANY(%(skus)s::bigint[] || ARRAY("
+    "SELECT component_id FROM products_bundlecomponent WHERE bundle_id = ANY(%(skus)s::bigint[])))",
+)
+SELLABLE_WITH_BUNDLES = f"""
+    WITH plain AS MATERIALIZED ({WITH_COMPONENTS}), inside AS (
+        SELECT bundle_id, component_id, units, count(*) OVER (PARTITION BY bundle_id) AS components
+        FROM products_bundlecomponent WHERE %(skus)s::bigint[] IS NULL OR bundle_id = ANY(%(skus)s::bigint[])
+    )
+    SELECT shop_id, sku_id, quantity FROM plain
+    WHERE (%(skus)s::bigint[] IS NULL OR sku_id = ANY(%(skus)s::bigint[]))
+      AND sku_id NOT IN (SELECT bundle_id FROM inside)
+    UNION ALL
+    SELECT p.shop_id, i.bundle_id, CASE WHEN count(*) = i.components THEN min(p.quantity / i.units) ELSE 0 END
+    FROM inside i JOIN plain p ON p.sku_id = i.component_id GROUP BY p.shop_id, i.bundle_id, i.components
 """  # noqa: S608 - put together from constants
 
 # Good units that no order has been given yet, where the shops' groups lie. Plan: level_by_sku.
@@ -92,6 +114,16 @@ PUBLISHED = """
     JOIN inventory_publishedstock p ON p.listing_id = l.id
     WHERE l.sku_id = %s ORDER BY w.code, l.outer_item_id, l.outer_sku_id
 """
+# What each shop that draws on any component may sell of each, none where it draws on nothing of it.
+INSIDE = f"""
+    SELECT w.code, w.name, k.id, k.code, c.units, coalesce(s.quantity, 0), coalesce(s.quantity, 0) / c.units
+    FROM products_bundlecomponent c
+    JOIN products_sku k ON k.id = c.component_id
+    CROSS JOIN (SELECT DISTINCT shop_id FROM ({SELLABLE}) any_of_them) d
+    JOIN products_shop w ON w.id = d.shop_id
+    LEFT JOIN ({SELLABLE}) s ON s.shop_id = d.shop_id AND s.sku_id = c.component_id
+    WHERE c.bundle_id = %(bundle)s ORDER BY w.code, c.id
+"""  # noqa: S608 - put together from constants
 SHORT = """
     SELECT count(*), coalesce(sum(quantity), 0)::int FROM inventory_shortage WHERE sku_id = %s AND state = 'open'
 """
@@ -144,6 +176,20 @@ class ShareFact:
 
 
 @dataclass(frozen=True, slots=True)
+class ComponentFact:
+    """How often a component of a bundle goes into it in a shop: ⌊sellable / units⌋. `is_limit`: no other goes less."""
+
+    shop_code: str
+    shop_name: str
+    sku_id: int
+    sku_code: str
+    units: int
+    sellable: int
+    bundles: int
+    is_limit: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PublishedFact:
     """What a channel was told about one listing."""
 
@@ -169,7 +215,7 @@ class MovedFact:
 
 @dataclass(frozen=True, slots=True)
 class StockExplained:
-    """Every number of one SKU with those that it comes from."""
+    """Every number of one SKU with those that it comes from. `components`: of a bundle, which has no stock itself."""
 
     levels: list[LevelFact]
     pools: list[PoolFact]
@@ -178,6 +224,7 @@ class StockExplained:
     short_lines: int
     short_units: int
     history: list[MovedFact]
+    components: list[ComponentFact]
 
 
 def sellable_stock(
@@ -185,10 +232,11 @@ def sellable_stock(
 ) -> dict[tuple[int, int], int]:
     """The units of each SKU that each shop may sell, by (shop id, SKU id), 0 where it draws on nothing.
 
-    What its pools have free, less what lines are owed already, each pool times the shop's publish ratio. Without
-    `shop_ids`: every shop that draws on any of these SKUs.
+    What its pools have free, less what lines are owed already, each pool times the shop's publish ratio; of a bundle,
+    as many as its scarcest component makes. Without `shop_ids`: every shop that draws on any of these SKUs or on a
+    component of them.
     """
-    rows = fetch_all(SELLABLE, {"skus": list(sku_ids), "at": at or timezone.now()})
+    rows = fetch_all(SELLABLE_WITH_BUNDLES, {"skus": list(sku_ids), "at": at or timezone.now()})
     found = {(shop_id, sku_id): quantity for shop_id, sku_id, quantity in rows}
     if shop_ids is None:
         return found
@@ -200,18 +248,38 @@ def free_by_location(
 ) -> dict[tuple[int, int], list[tuple[str, int]]]:
     """By (shop id, SKU id): the locations that serve the shop, by priority, with their good, uncommitted units.
 
-    Promises are made from pools, not from locations: these say where goods lie, not how many may be sold.
+    Promises are made from pools, not from locations: these say where goods lie, not how many may be sold. Of a bundle:
+    how many can be put together at each location.
     """
+    inside = components_of(sku_ids)
+    wanted = {*sku_ids, *(part.sku_id for parts in inside.values() for part in parts)}
     found: dict[tuple[int, int], list[tuple[str, int]]] = {}
-    rows = fetch_all(FREE_BY_LOCATION, {"shops": list(shop_ids), "skus": list(sku_ids)})
+    rows = fetch_all(FREE_BY_LOCATION, {"shops": list(shop_ids), "skus": sorted(wanted)})
     for shop_id, sku_id, code, free in rows:
         found.setdefault((shop_id, sku_id), []).append((code, free))
-    return found
+    for shop_id in shop_ids:
+        for bundle_id, parts in inside.items():
+            found[shop_id, bundle_id] = _together(parts, shop_id, found)
+    asked = set(sku_ids)
+    return {pair: places for pair, places in found.items() if pair[1] in asked}
+
+
+def _together(
+    parts: Sequence[Component], shop_id: int, free: Mapping[tuple[int, int], Sequence[tuple[str, int]]]
+) -> list[tuple[str, int]]:
+    """How many bundles lie complete at each location where something of each component lies."""
+    of_parts = [dict(free.get((shop_id, part.sku_id), ())) for part in parts]
+    return [
+        (code, min(places[code] // part.units for part, places in zip(parts, of_parts, strict=True)))
+        for code in of_parts[0]
+        if all(code in places for places in of_parts)
+    ]
 
 
 def explain_stock(*, sku_id: int, at: datetime | None = None) -> StockExplained:
     """Why each number of this SKU is what it is: what lies where, who may sell it, who was told, and what moved."""
-    shares = fetch_all(SHOPS, {"skus": [sku_id], "at": at or timezone.now()})
+    at = at or timezone.now()
+    shares = fetch_all(SHOPS, {"skus": [sku_id], "at": at})
     short_lines, short_units = fetch_all(SHORT, [sku_id])[0]
     return StockExplained(
         levels=[LevelFact(*row) for row in fetch_all(LEVELS, [sku_id])],
@@ -224,7 +292,23 @@ def explain_stock(*, sku_id: int, at: datetime | None = None) -> StockExplained:
             MovedFact(MovementKind(kind), Account(giver), Account(taker), quantity)
             for kind, giver, taker, quantity in fetch_all(HISTORY, [sku_id])
         ],
+        components=_explain_bundle(sku_id, at),
     )
+
+
+def _explain_bundle(sku_id: int, at: datetime) -> list[ComponentFact]:
+    """By shop; none where the SKU is no bundle, or no shop draws on what lies in it."""
+    skus = [part.sku_id for part in components_of([sku_id]).get(sku_id, ())]
+    if not skus:
+        return []
+    rows = fetch_all(INSIDE, {"bundle": sku_id, "skus": skus, "at": at})
+    least: dict[str, int] = {}
+    for shop_code, *_rest, bundles in rows:
+        least[shop_code] = min(bundles, least.get(shop_code, bundles))
+    return [
+        ComponentFact(shop, name, ident, code, units, sellable, bundles, is_limit=bundles == least[shop])
+        for shop, name, ident, code, units, sellable, bundles in rows
+    ]
 
 
 def fillable_skus(*, limit: int) -> list[int]:

@@ -22,6 +22,8 @@ from omni.kernel import doorbell
 from omni.kernel.errors import BadInput, DomainError
 from omni.kernel.events import record_events
 from omni.kernel.sql import execute, fetch_all
+from products.bundles import components_of
+from products.models import Sku
 
 
 class OperationConflict(DomainError):
@@ -34,6 +36,12 @@ class UnknownPlace(BadInput):
     """A location or SKU that does not exist."""
 
     code = "unknown_place"
+
+
+class BundleHasNoStock(BadInput):
+    """A bundle is put together of its components when it is sent: only these lie anywhere."""
+
+    code = "bundle_has_no_stock"
 
 
 class NotOnHand(DomainError):
@@ -110,10 +118,12 @@ CREATE_LEVELS = """
     ORDER BY 1, 2, 3, 4
     ON CONFLICT DO NOTHING
 """
+# After the pools were locked: whoever makes a bundle of a SKU holds its pools, so it is none yet or is one already.
 FIND_LEVELS = """
     SELECT s.id
     FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[]) AS v(location_id, sku_id, grade, owner)
     JOIN inventory_stocklevel s USING (location_id, sku_id, grade, owner)
+    WHERE NOT EXISTS (SELECT FROM products_bundlecomponent c WHERE c.bundle_id = s.sku_id)
 """
 FIND_POOLS = "SELECT id FROM inventory_stockpool WHERE sku_id = ANY(%s)"
 FIND_INTAKE = "SELECT id, new_stock_goes_to FROM inventory_locationgroup WHERE id = ANY(%s)"
@@ -156,7 +166,7 @@ def open_books(places: Collection[Place]) -> OpenBooks:
     """Lock the levels of these places, created if need be, and every pool of their SKUs.
 
     All pools of a SKU, also of other groups: a line whose promise is withdrawn may hold units there too.
-    Raises UnknownPlace.
+    Raises UnknownPlace, BundleHasNoStock.
     """
     locations, skus, grades, owners = (list(column) for column in zip(*sorted(places), strict=True))
     good = [place for place in places if place.grade == Grade.GOOD]
@@ -169,6 +179,7 @@ def open_books(places: Collection[Place]) -> OpenBooks:
     by_place = {Place(v.location_id, v.sku_id, v.grade, v.owner): v for v in levels}
     missing = [place for place in places if place not in by_place]
     if missing:
+        refuse_bundles(place.sku_id for place in missing)
         raise UnknownPlace(
             _("Location %(location)s or SKU %(sku)s does not exist.")
             % {"location": missing[0].location_id, "sku": missing[0].sku_id}
@@ -178,6 +189,20 @@ def open_books(places: Collection[Place]) -> OpenBooks:
     for pool in pools.values():
         by_group.setdefault((pool.group_id, pool.sku_id), []).append(pool)
     return OpenBooks(by_place, by_group, dict(fetch_all(FIND_INTAKE, [groups])))
+
+
+def refuse_bundles(sku_ids: Iterable[int]) -> None:
+    """Raise BundleHasNoStock if any of these SKUs is a bundle."""
+    ids = set(sku_ids)
+    bundles = components_of(ids)
+    if bundles:
+        code = Sku.objects.values_list("code", flat=True).get(pk=min(bundles))
+        parts = ", ".join(part.code for part in bundles[min(bundles)])
+        raise BundleHasNoStock(
+            _("%(bundle)s is a bundle and has no stock of its own: book its components, %(parts)s.")
+            % {"bundle": code, "parts": parts},
+            extra={"sku": code},
+        )
 
 
 def book_differences(

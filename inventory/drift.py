@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from inventory.availability import SELLABLE
 from omni.kernel.checks import Check, sql_check
 
 # How long a number may wait for a channel's acknowledgement, and a change for the planner.
@@ -168,6 +169,31 @@ CHANGES_LEFT_LYING = f"""
     WHERE at < now() - interval '{LAG_MAX}' GROUP BY sku_id ORDER BY sku_id
 """  # noqa: S608 - put together from constants
 
+BUNDLES_IN_STOCK = """
+    SELECT v.sku_id, v.location_id, v.on_hand FROM inventory_stocklevel v
+    WHERE v.on_hand > 0 AND EXISTS (SELECT FROM products_bundlecomponent c WHERE c.bundle_id = v.sku_id)
+    ORDER BY v.id
+"""
+
+# What listings of bundles should show, counted out from the plain SKUs' shares component by component. What a change is
+# still noted for is left out, of the bundle or of what lies in it.
+EVERY_SHARE = SELLABLE.replace("%(skus)s::bigint[]", "NULL::bigint[]").replace("%(at)s", "now()")
+BUNDLES_AGAINST_COMPONENTS = f"""
+    WITH shares AS ({EVERY_SHARE})
+    SELECT p.listing_id, p.desired_quantity, made.quantity
+    FROM inventory_publishedstock p
+    JOIN products_listing l ON l.id = p.listing_id AND l.state = 'listed'
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS components, min(coalesce(s.quantity, 0) / c.units) AS quantity
+        FROM products_bundlecomponent c
+        LEFT JOIN shares s ON s.shop_id = l.shop_id AND s.sku_id = c.component_id WHERE c.bundle_id = l.sku_id
+    ) made
+    WHERE made.components > 0 AND p.desired_quantity <> made.quantity AND NOT EXISTS (
+        SELECT FROM inventory_stockchange n WHERE n.sku_id = l.sku_id OR n.sku_id IN (
+            SELECT component_id FROM products_bundlecomponent WHERE bundle_id = l.sku_id))
+    ORDER BY p.listing_id
+"""  # noqa: S608 - put together from constants
+
 CHECKS: Sequence[Check] = (
     sql_check(
         "stock.counters_are_in_bounds",
@@ -264,5 +290,17 @@ CHECKS: Sequence[Check] = (
         f"Every change of stock is looked at within {LAG_MAX}.",
         CHANGES_LEFT_LYING,
         ("sku_id", "since", "changes"),
+    ),
+    sql_check(
+        "stock.bundles_have_none",
+        "Nothing lies anywhere as a bundle: only what lies in bundles does.",
+        BUNDLES_IN_STOCK,
+        ("sku_id", "location_id", "on_hand"),
+    ),
+    sql_check(
+        "stock.bundles_follow_components",
+        "A shop shows of a bundle as many as its scarcest component makes.",
+        BUNDLES_AGAINST_COMPONENTS,
+        ("listing_id", "desired", "possible"),
     ),
 )

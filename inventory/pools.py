@@ -10,7 +10,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from inventory.book import UnknownPlace, take_operation
+from inventory.book import UnknownPlace, refuse_bundles, take_operation
 from inventory.events import StockRaised
 from inventory.lock import LockDidNotHold, LockedPool, lock_pools
 from inventory.models import LocationGroup
@@ -93,7 +93,7 @@ def set_safety_stock(
 
     The safety pool is filled at once from what is free in base and shared, and from receipts later; what it holds
     above a lower target goes to the group's intake pool. Promises that were made stay. Setting the same target
-    again changes nothing. Raises NegativeTarget, UnknownPlace.
+    again changes nothing. Raises NegativeTarget, UnknownPlace, BundleHasNoStock.
     """
     if any(target < 0 for target in targets.values()):
         raise NegativeTarget(_("A safety stock is at least 0."))
@@ -101,6 +101,7 @@ def set_safety_stock(
     skus = sorted(targets)
     if group is None:
         raise UnknownPlace(_("Location group %(group)s does not exist.") % {"group": group_id})
+    refuse_bundles(skus)
     execute(CREATE_SAFETY_POOLS, {"group": group_id, "skus": skus})
     pools = lock_pools(row[0] for row in fetch_all(FIND_POOLS, [group_id, skus]))
     by_sku: dict[int, dict[str, LockedPool]] = {}

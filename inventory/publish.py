@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from inventory.availability import SELLABLE
+from inventory.availability import SELLABLE, SELLABLE_WITH_BUNDLES
 from inventory.models import PublishedStock
 from omni.kernel import doorbell
 from omni.kernel.answers import Answer, Told, record_told
@@ -25,24 +25,33 @@ TOLD = Told("inventory_publishedstock", "quantity", pause=timedelta(seconds=1))
 # takes this lock, and a crash gives it back.
 ONE_PLANNER = "SELECT pg_advisory_xact_lock(hashtext('inventory.plan_published_stock'))"
 
-# A change row is written in the transaction of the change, so that whoever can take the row sees the change.
+# A change row is written in the transaction of the change, so that whoever can take the row sees the change. What is
+# sold of a bundle follows its components: `bundle_id` is a bundle that the change concerns, as itself or as the home of
+# a component. Where there are none, that is one look into an empty index per SKU.
 TAKE_CHANGES = """
-    DELETE FROM inventory_stockchange WHERE id IN (
-        SELECT id FROM inventory_stockchange ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
-    ) RETURNING sku_id, shop_id
+    WITH taken AS (
+        DELETE FROM inventory_stockchange WHERE id IN (
+            SELECT id FROM inventory_stockchange ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+        ) RETURNING sku_id, shop_id
+    )
+    SELECT sku_id, shop_id, NULL::bigint AS bundle_id FROM taken
+    UNION ALL
+    SELECT c.component_id, NULL, c.bundle_id FROM taken t JOIN products_bundlecomponent c ON c.component_id = t.sku_id
+    UNION ALL
+    SELECT c.component_id, NULL, c.bundle_id FROM taken t JOIN products_bundlecomponent c ON c.bundle_id = t.sku_id
 """
 
 # Writes only numbers that changed, locked in id order as `record_told` does. A call that is under way is
 # waited for (its `not_before`), or two calls could overtake each other on their way. `desired_at` is since when the
 # channel does not show what it should, however often that has changed since. New rows are sorted: otherwise the look
 # for missing ones could go over those that it has just written, again for each.
-PLAN = f"""
+_PLAN = """
     WITH computed AS MATERIALIZED (
         SELECT l.id AS listing_id, l.shop_id, coalesce(s.quantity, 0) AS quantity,
                (l.shop_id, l.sku_id) IN (
                    SELECT * FROM unnest(%(sold_shops)s::bigint[], %(sold_skus)s::bigint[])) AS is_sold
         FROM products_listing l
-        LEFT JOIN ({SELLABLE}) s ON s.shop_id = l.shop_id AND s.sku_id = l.sku_id
+        LEFT JOIN ({sellable}) s ON s.shop_id = l.shop_id AND s.sku_id = l.sku_id
         WHERE l.state = 'listed' AND (%(skus)s::bigint[] IS NULL OR l.sku_id = ANY(%(skus)s::bigint[]))
     ), locked AS MATERIALIZED (
         SELECT p.id, c.quantity FROM inventory_publishedstock p JOIN computed c ON c.listing_id = p.listing_id
@@ -62,7 +71,10 @@ PLAN = f"""
     WHERE NOT EXISTS (SELECT FROM inventory_publishedstock p WHERE p.listing_id = c.listing_id)
     ORDER BY c.listing_id
     ON CONFLICT (listing_id) DO NOTHING
-"""  # noqa: S608 - put together from constants
+"""
+# Where no bundle is concerned, nothing is done for bundles.
+PLAN = _PLAN.replace("{sellable}", SELLABLE)
+PLAN_WITH_BUNDLES = _PLAN.replace("{sellable}", SELLABLE_WITH_BUNDLES)
 
 # Less first: what a channel shows too high is sold twice, what it shows too low is only sold later. What it shows
 # now is what it acknowledged or what was sent without an answer: the lower of the two counts. Plan: published_due.
@@ -119,17 +131,20 @@ class DueStock:
 
 @transaction.atomic
 def plan_published_stock(*, limit: int, at: datetime) -> int:
-    """Take up to `limit` changes and compute anew what the listings of their SKUs should show.
+    """Take up to `limit` changes and compute anew what the listings of their SKUs should show, and of their bundles.
 
     A number gets a new version if it is another one, or if the channel has changed it by itself (`mark_sold`); a
     listing without a number gets its first. Returns how
     many changes were taken: `limit` means that there may be more.
     """
     fetch_all(ONE_PLANNER)
-    taken = fetch_all(TAKE_CHANGES, [limit])
+    rows = fetch_all(TAKE_CHANGES, [limit])
+    taken = [(sku_id, shop_id) for sku_id, shop_id, bundle_id in rows if bundle_id is None]
+    bundles = {bundle_id for _sku_id, _shop_id, bundle_id in rows if bundle_id is not None}
     if taken:
         sold = sorted({(shop_id, sku_id) for sku_id, shop_id in taken if shop_id is not None})
-        _plan(sorted({sku_id for sku_id, _shop_id in taken}), sold, at)
+        skus = sorted({sku_id for sku_id, _shop_id in taken} | bundles)
+        _plan(PLAN_WITH_BUNDLES if bundles else PLAN, skus, sold, at)
     return len(taken)
 
 
@@ -158,13 +173,13 @@ def push_stock_again(*, shown: Mapping[int, int], reason: str = "", at: datetime
 def plan_all_published_stock(*, at: datetime) -> None:
     """Compute anew what every listing should show: the nightly net under `plan_published_stock`."""
     fetch_all(ONE_PLANNER)
-    _plan(None, [], at)
+    _plan(PLAN_WITH_BUNDLES, None, [], at)
 
 
-def _plan(sku_ids: list[int] | None, sold: Sequence[tuple[int, int]], at: datetime) -> None:
+def _plan(plan: str, sku_ids: list[int] | None, sold: Sequence[tuple[int, int]], at: datetime) -> None:
     """`sku_ids` None: all. `sold`: (shop, SKU) whose channel has changed its own number."""
     execute(
-        PLAN,
+        plan,
         {
             "skus": sku_ids,
             "sold_shops": [shop_id for shop_id, _sku_id in sold],

@@ -26,7 +26,8 @@ from django_celery_beat.models import (
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from omni import import_desk as import_desk  # its pages register themselves
+from omni import bundle_desk as bundle_desk  # its pages register themselves
+from omni import import_desk as import_desk
 from omni.kernel.admin_base import BaseAdmin, column
 
 admin.site.unregister(

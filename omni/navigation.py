@@ -44,6 +44,7 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         [
             ("products.sku", _("SKUs"), "qr_code_2"),
             ("products.spu", _("Products (SPU)"), "category"),
+            ("products.bundle", _("Bundles"), "featured_seasonal_and_gifts"),
             ("products.image", _("Images"), "image"),
             ("products.imageuse", _("Shown images"), "photo_library"),
             ("products.listing", _("Listings"), "sell"),

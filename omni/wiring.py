@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from integrations import reactions as outside
 from inventory import events as stock
 from inventory import reactions as shelves
+from inventory.bundles import stock_objections
 from omni.kernel.events import Event
 from omni.kernel.imports.target import Target
 from omni.kernel.imports.works import import_works
@@ -14,12 +15,14 @@ from omni.kernel.jobs import Work
 from omni.kernel.relay import Reaction
 from orders import events as order
 from orders import reactions as orders
+from orders.bundles import order_objections
 from orders.imports.online_retail import ONLINE_RETAIL
 from orders.imports.order_lines import ORDER_LINES
 from products import events as offer
 from products import reactions as offers
 from products.assortment.apply import APPLY, apply_assortment
 from products.assortment.plan import PLAN, plan_assortment
+from products.compose import Objection
 from products.images.keep import RENDITIONS, make_renditions
 from products.imports.prices import PRICES
 from products.imports.skus import SKUS
@@ -30,6 +33,7 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
         offers.update_listings_soon,
         offers.look_at_changed_products,
     ],
+    offer.BundlesChanged: [shelves.plan_bundles_soon],
     offer.ListingsChanged: [
         shelves.tell_stock_soon,
         offers.tell_prices_soon,
@@ -46,6 +50,9 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
     order.OrdersCancelled: [],
     order.CancellationsAsked: [outside.ask_to_stop_soon],
 }
+
+# Who is asked before a SKU becomes a bundle: it may neither lie anywhere nor be on its way by itself.
+BUNDLE_OBJECTIONS: Sequence[Objection] = (stock_objections, order_objections)
 
 IMPORT_TARGETS: Mapping[str, Target] = {
     target.name: target for target in (ORDER_LINES, ONLINE_RETAIL, SKUS, PRICES)

@@ -21,6 +21,7 @@ ACTS: Mapping[str, Promise] = {
     "attribute.dropped": _("Attribute dropped"),
     "barcode.added": _("Barcodes added"),
     "barcode.removed": _("Barcode removed"),
+    "bundle.defined": _("Bundle composed"),
     "catalogue.changed": _("Sales catalogue changed"),
     "catalogue.defined": _("Sales catalogue made"),
     "catalogue.picked": _("SKUs picked for a sales catalogue"),

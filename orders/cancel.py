@@ -18,6 +18,7 @@ from omni.kernel.events import record_events
 from omni.kernel.sentences import sentence
 from omni.kernel.sql import execute, fetch_all
 from orders.advance import advance_fulfilments, advance_orders
+from orders.announce import announce_broken_bundles
 from orders.events import CancellationsAsked
 from orders.finish import finish_orders
 from orders.hold import NewHold, place_holds
@@ -183,7 +184,10 @@ def _load_lines(line_ids: Iterable[int]) -> dict[int, SalesOrderLine]:
     wanted = sorted(set(line_ids))
     order_ids = sorted(set(SalesOrderLine.objects.filter(pk__in=wanted).values_list("order_id", flat=True)))
     execute(LOCK_ORDERS, [order_ids])
-    return {line.pk: line for line in SalesOrderLine.objects.filter(pk__in=wanted).select_related("order")}
+    return {
+        line.pk: line
+        for line in SalesOrderLine.objects.filter(pk__in=wanted).select_related("order", "bundle")
+    }
 
 
 def _open(line: SalesOrderLine) -> int:
@@ -255,6 +259,9 @@ def _cancel_now(
     ]
     freed = release_stock(releases=releases, at=at, by=by)
     execute(CANCEL_UNITS, [list(units), list(units.values())])
+    bundles = {ident for key in units if (ident := lines[key].bundle_id) is not None}
+    if bundles:
+        announce_broken_bundles(bundle_ids=bundles, at=at)
     order_ids = sorted({lines[ident].order_id for ident in units})
     execute(RECOUNT_SHORT, [order_ids])
     happenings = []
@@ -280,7 +287,8 @@ def _publish_again(never_promised: list[SalesOrderLine]) -> None:
     """The platform had taken these off its shelf although no stock of ours was promised."""
     by_shop: dict[int, set[int]] = {}
     for line in never_promised:
-        by_shop.setdefault(line.order.shop_id, set()).add(line.sku_id)
+        sold = line.bundle or line
+        by_shop.setdefault(line.order.shop_id, set()).add(sold.sku_id)
     for shop_id in sorted(by_shop):
         mark_sold(shop_id=shop_id, sku_ids=by_shop[shop_id])
 

@@ -16,7 +16,7 @@ from inventory.reserve import Demand, Outcome, reserve_stock
 from omni.kernel.canonical import canonical_json
 from omni.kernel.crypto import encrypt
 from omni.kernel.events import record_events
-from omni.kernel.numbers import document_number
+from omni.kernel.numbers import document_number, take_ids
 from omni.kernel.sentences import read_sentence, sentence
 from omni.kernel.sql import Load, as_array, as_text_array, execute, fetch_all, load_rows
 from omni.kernel.transactions import joins_transaction
@@ -24,13 +24,16 @@ from orders.change import Change, KnownOrder, apply_changes
 from orders.draft import ChannelState, LineDraft, LineRefund, OrderDraft
 from orders.draft_json import clean_draft, draft_to_json
 from orders.events import OrdersCaptured
+from orders.explode import component_key, explode_line
 from orders.faults import Fault, find_faults
+from orders.models import BundleLine
 from orders.models.review import HoldKind
 from orders.park import Parked, close_taken, park_orders
 from orders.receiver import clean_text, encrypt_receiver, mask_receiver
 from orders.record import Happening, Side, happenings_load, record_happenings
 from orders.resolve import SkuFinder
 from orders.states import Stage
+from products.bundles import Component
 from products.models import Shop
 from products.observe import SeenItem, observe_items
 
@@ -151,6 +154,23 @@ LINE_COLUMNS = {
     "cancelled_quantity": "int4",
     "shipped_quantity": "int4",
 }
+# Only where bundles are among what is captured: plain lines are written without.
+BUNDLE_LINE_COLUMNS = {
+    **LINE_COLUMNS,
+    "bundle_id": "int8",
+    "bundle_units": "int4",
+    "bundle_weight": "numeric",
+}
+BUNDLE_COLUMNS = {
+    "id": "int8",
+    "order_id": "int8",
+    "outer_line_id": "text",
+    "sku_id": "int8",
+    "title": "text",
+    "quantity": "int4",
+    "unit_price": "numeric",
+    "amount": "numeric",
+}
 MARK_SHORT = """
     UPDATE orders_salesorderline l SET short_quantity = s.quantity
     FROM unnest(%s::uuid[], %s::int[]) AS s(key, quantity) WHERE l.line_key = s.key RETURNING l.order_id
@@ -164,6 +184,7 @@ WITHDRAW = """
     WITH holds AS (DELETE FROM orders_orderhold WHERE order_id = ANY(%(orders)s::bigint[])),
     events AS (DELETE FROM orders_orderevent WHERE order_id = ANY(%(orders)s::bigint[])),
     lines AS (DELETE FROM orders_salesorderline WHERE order_id = ANY(%(orders)s::bigint[])),
+    bundles AS (DELETE FROM orders_bundleline WHERE order_id = ANY(%(orders)s::bigint[])),
     orders AS (DELETE FROM orders_salesorder WHERE id = ANY(%(orders)s::bigint[])),
     versions AS (DELETE FROM orders_channelorderversion WHERE channel_order_id = ANY(%(channel_orders)s::bigint[]))
     DELETE FROM orders_channelorder WHERE id = ANY(%(channel_orders)s::bigint[])
@@ -190,15 +211,32 @@ class Captured:
 
 
 @dataclass(slots=True)
+class SoldBundle:
+    """A line of a draft that sells bundles. `number`: the place of that line; `ident`: of the row that it becomes."""
+
+    number: int
+    sku_id: int
+    ident: int = 0
+
+
+@dataclass(slots=True)
 class Sheet:
-    """One draft on its way through the capture."""
+    """One draft on its way through the capture.
+
+    `listed`: the SKU that each of its lines sells. `lines`, `skus` and `keys` are the lines that come of it: its own,
+    or with bundles among them those of their components; `bundled` says of which bundle a line is a component.
+    """
 
     draft: OrderDraft
     text: bytes  # the canonical payload
     hash: bytes
+    lines: Sequence[LineDraft]
+    listed: list[int]
     skus: list[int]
-    keys: list[uuid.UUID]  # of the lines
+    keys: list[uuid.UUID]
     holds: list[tuple[HoldKind, str]]
+    bundles: list[SoldBundle] = field(default_factory=list)
+    bundled: dict[int, tuple[SoldBundle, Component]] = field(default_factory=dict)
     unknown: list[LineDraft] = field(default_factory=list)  # lines that no SKU is known for
     stage: Stage = Stage.CAPTURED
     channel_order_id: int = 0
@@ -354,7 +392,10 @@ def _prepare(
     text = canonical_json(content)
     if b"\\u0000" in text or b"\\ud" in text:
         draft = clean_draft(draft)
-    sheet = Sheet(draft, text, hashlib.sha1(text, usedforsecurity=False).digest(), [], [], [])
+    found: list[int] = []
+    sheet = Sheet(
+        draft, text, hashlib.sha1(text, usedforsecurity=False).digest(), draft.lines, found, found, [], []
+    )
     for fault in find_faults(draft, at=at):
         if fault.hold is None or strict:
             return sheet, fault
@@ -364,11 +405,37 @@ def _prepare(
         if sku is None:
             sheet.unknown.extend(rest for rest in draft.lines[number:] if finder.find(rest) is None)
             return sheet, _unknown_sku(number, line)
-        sheet.skus.append(sku)
+        found.append(sku)
         sheet.keys.append(line_key(shop_id, draft.outer_id, line.outer_line_id))
+    if finder.bundles:
+        _explode(sheet, finder)
     sheet.stage = first_stage(draft)
     _add_channel_holds(sheet)
     return sheet, None
+
+
+def _explode(sheet: Sheet, finder: SkuFinder) -> None:
+    """Put the components in the place of each line that sells bundles."""
+    if not any(sku in finder.bundles for sku in sheet.listed):
+        return
+    lines: list[LineDraft] = []
+    skus: list[int] = []
+    keys: list[uuid.UUID] = []
+    for number, (line, sku, key) in enumerate(zip(sheet.draft.lines, sheet.listed, sheet.keys, strict=True)):
+        components = finder.bundles.get(sku)
+        if components is None:
+            lines.append(line)
+            skus.append(sku)
+            keys.append(key)
+            continue
+        bundle = SoldBundle(number, sku)
+        sheet.bundles.append(bundle)
+        for part in explode_line(line, components=components, currency=sheet.draft.currency.upper()):
+            sheet.bundled[len(lines)] = (bundle, part.component)
+            lines.append(part.line)
+            skus.append(part.component.sku_id)
+            keys.append(component_key(key, part.component.sku_id))
+    sheet.lines, sheet.skus, sheet.keys = lines, skus, keys
 
 
 def _unknown_sku(number: int, line: LineDraft) -> Fault:
@@ -445,7 +512,7 @@ def _demands(shop: Shop, sheets: Iterable[Sheet]) -> list[Demand]:
         )
         for number, sheet in enumerate(sheets)
         if sheet.stage == Stage.CAPTURED
-        for line, sku, key in zip(sheet.draft.lines, sheet.skus, sheet.keys, strict=True)
+        for line, sku, key in zip(sheet.lines, sheet.skus, sheet.keys, strict=True)
         if not line.is_shipped and line.refund != LineRefund.DONE
     ]
 
@@ -465,7 +532,7 @@ def _insert(
     load_rows(
         Load("orders_channelorderversion", VERSION_COLUMNS, [_version_row(s, at, source) for s in sheets]),
         Load("orders_salesorder", ORDER_COLUMNS, [_order_row(shop, sheet, at) for sheet in sheets]),
-        Load("orders_salesorderline", LINE_COLUMNS, [row for sheet in sheets for row in _line_rows(sheet)]),
+        *_line_loads(sheets),
         happenings_load(happenings=[_captured_happening(s, source) for s in sheets], at=at, by=by),
     )
     _insert_holds(sheets, at=at, by=by)
@@ -499,7 +566,7 @@ def _promise(
             happenings = [Happening(ident, "short", {"units": units}) for ident, units in missing.items()]
             record_happenings(happenings=happenings, at=at, by=by)
         # A marketplace has lowered its own number for every one of these; a shop whose orders are requests has none.
-        mark_sold(shop_id=shop.pk, sku_ids=(sku for sheet in sheets for sku in sheet.skus))
+        mark_sold(shop_id=shop.pk, sku_ids=(sku for sheet in sheets for sku in sheet.listed))
     return missing
 
 
@@ -596,10 +663,49 @@ def _order_row(shop: Shop, sheet: Sheet, at: datetime) -> tuple[Any, ...]:
     )
 
 
+def _line_loads(sheets: list[Sheet]) -> list[Load]:
+    sold = [bundle for sheet in sheets for bundle in sheet.bundles]
+    if not sold:
+        rows = [row for sheet in sheets for row in _line_rows(sheet)]
+        return [Load("orders_salesorderline", LINE_COLUMNS, rows)]
+    for bundle, ident in zip(sold, take_ids(BundleLine, len(sold)), strict=True):
+        bundle.ident = ident
+    rows = [
+        (*row, *_bundled(sheet, number)) for sheet in sheets for number, row in enumerate(_line_rows(sheet))
+    ]
+    bundles = [_bundle_row(sheet, bundle) for sheet in sheets for bundle in sheet.bundles]
+    return [
+        Load("orders_bundleline", BUNDLE_COLUMNS, bundles),
+        Load("orders_salesorderline", BUNDLE_LINE_COLUMNS, rows),
+    ]
+
+
+def _bundled(sheet: Sheet, number: int) -> tuple[Any, ...]:
+    """Of which bundle a line is a component, how many of it lie in each, and with which weight."""
+    if number not in sheet.bundled:
+        return (None, None, None)
+    bundle, component = sheet.bundled[number]
+    return (bundle.ident, component.units, component.weight)
+
+
+def _bundle_row(sheet: Sheet, bundle: SoldBundle) -> tuple[Any, ...]:
+    line = sheet.draft.lines[bundle.number]
+    return (
+        bundle.ident,
+        sheet.order_id,
+        line.outer_line_id,
+        bundle.sku_id,
+        clean_text(line.title)[:240],
+        line.quantity,
+        line.unit_price,
+        line.amount,
+    )
+
+
 def _line_rows(sheet: Sheet) -> Iterable[tuple[Any, ...]]:
     is_over = sheet.stage == Stage.CANCELLED
     is_gone = sheet.draft.state in (ChannelState.SHIPPED, ChannelState.COMPLETED)
-    for line, sku, key in zip(sheet.draft.lines, sheet.skus, sheet.keys, strict=True):
+    for line, sku, key in zip(sheet.lines, sheet.skus, sheet.keys, strict=True):
         is_cancelled = is_over or (line.refund == LineRefund.DONE and not is_gone and not line.is_shipped)
         yield (
             sheet.order_id,
@@ -669,7 +775,7 @@ def _update(
             versions.append((known.channel_order_id, sheet, True))
         else:
             versions.append((known.channel_order_id, sheet, False))
-            newer.append(Change(known, draft, sheet.skus, sheet.hash, sheet.holds))
+            newer.append(Change(known, draft, sheet.listed, sheet.hash, sheet.holds))
         results[position] = Captured(draft.outer_id, result, known.order_id, known.number or "")  # type: ignore[arg-type]
     if said_again:
         execute(SAID_AGAIN, [list(column) for column in zip(*said_again, strict=True)])

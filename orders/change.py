@@ -86,7 +86,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A newer version: its SKUs by line, the hash of its content, and why an order that begins so would be held."""
+    """A newer version: the SKU that each line sells, the hash of its content, and why a new order like it is held."""
 
     known: KnownOrder
     draft: OrderDraft
@@ -129,7 +129,7 @@ def _write_channel_orders(changes: Sequence[Change]) -> None:
 def _load(order_ids: list[int]) -> dict[int, SalesOrder]:
     """The orders with their lines, locked in key order."""
     found = SalesOrder.objects.filter(pk__in=order_ids).order_by("pk").select_for_update(no_key=True)
-    return {order.pk: order for order in found.prefetch_related("lines")}
+    return {order.pk: order for order in found.prefetch_related("lines__bundle")}
 
 
 def _plan_one(order: SalesOrder, change: Change, plan: Plan) -> None:
@@ -189,12 +189,12 @@ def _plan_address(order: SalesOrder, change: Change, plan: Plan) -> None:
 
 
 def _plan_refunds(order: SalesOrder, draft: OrderDraft, plan: Plan) -> None:
-    """A refund is a fact of one line: open holds the order, done cancels what has not left, refused lets go."""
-    lines = {line.outer_line_id: line for line in order.lines.all()}
-    for line_draft in draft.lines:
-        line = lines.get(line_draft.outer_line_id)
-        if line is not None and line_draft.refund == LineRefund.DONE:
-            plan.cancels.append(LineCancel(line.pk))
+    """A refund is a fact of one line: open holds the order, done cancels what has not left, refused lets go.
+
+    Of a bundle it speaks of all that lies in it.
+    """
+    paid_back = {line.outer_line_id for line in draft.lines if line.refund == LineRefund.DONE}
+    plan.cancels += [LineCancel(line.pk) for line in order.lines.all() if line.outer_line_id in paid_back]
     if any(line.refund == LineRefund.OPEN for line in draft.lines):
         plan.holds.append(NewHold(order.pk, HoldKind.REFUND, sentence("The buyer has asked for a refund.")))
     else:
@@ -275,9 +275,13 @@ def _write_texts(texts: list[tuple[SalesOrder, OrderDraft]]) -> None:
 
 
 def _plan_lines(order: SalesOrder, change: Change, plan: Plan) -> None:
-    """Other goods than we captured: never rewritten in silence."""
+    """Other goods than we captured: never rewritten in silence.
+
+    Bundles are compared as they were sold: what lies in one may have changed since, and changes no order.
+    """
     draft, skus = change.draft, change.skus
-    known = {line.outer_line_id: (line.sku_id, line.quantity) for line in order.lines.all()}
+    sold = (line.bundle or line for line in order.lines.all())
+    known = {line.outer_line_id: (line.sku_id, line.quantity) for line in sold}
     now = {line.outer_line_id: (sku, line.quantity) for line, sku in zip(draft.lines, skus, strict=True)}
     if known != now:
         differing = sorted({*known, *now} - {ident for ident in known if known.get(ident) == now.get(ident)})

@@ -17,6 +17,7 @@ from omni.kernel.events import record_events
 from omni.kernel.sentences import sentence
 from omni.kernel.sql import execute
 from orders.advance import advance_fulfilments, advance_orders
+from orders.announce import BundlesTold
 from orders.cancel import resume_cancellations
 from orders.events import OrdersShipped
 from orders.finish import finish_orders
@@ -276,6 +277,8 @@ def _announce(parcels: list[Parcel], packed: list[Packed], *, at: datetime, by: 
             "shop"
         )
     }
+    bundled = [(item.line.order_line, item.quantity) for item in packed if item.line.order_line.bundle_id]
+    told = BundlesTold({line.bundle_id or 0 for line, _units in bundled}, just_left=bundled)
     notices = []
     for index, parcel in enumerate(parcels):
         for order_id in sorted({item.line.order_id for item in packed if item.parcel == index}):
@@ -287,7 +290,7 @@ def _announce(parcels: list[Parcel], packed: list[Packed], *, at: datetime, by: 
                     order=order,
                     parcel=parcel,
                     shop=order.shop,
-                    lines=_announced_lines(mine),
+                    lines=_announced_lines(mine, told),
                     is_whole_order=_is_whole(order, mine),
                     state=DispatchNotice.State.NOT_NEEDED if is_silent else DispatchNotice.State.DUE,
                     reason=NOBODY_TO_TELL if is_silent else "",
@@ -297,12 +300,20 @@ def _announce(parcels: list[Parcel], packed: list[Packed], *, at: datetime, by: 
     record_events(OrdersShipped(tuple(sorted(orders))))
 
 
-def _announced_lines(mine: list[Packed]) -> list[list[Any]]:
-    """[[outer line id, units], …]"""
+def _announced_lines(mine: list[Packed], told: BundlesTold) -> list[list[Any]]:
+    """[[outer line id, units], …]; of bundles those that are complete with this parcel, which may be none."""
     units: dict[str, int] = {}
+    bundles: dict[str, int] = {}
     for item in mine:
-        outer = item.line.order_line.outer_line_id
-        units[outer] = units.get(outer, 0) + item.quantity
+        line = item.line.order_line
+        if line.bundle_id is None:
+            units[line.outer_line_id] = units.get(line.outer_line_id, 0) + item.quantity
+        else:
+            units.setdefault(line.outer_line_id, 0)
+            bundles[line.outer_line_id] = line.bundle_id
+            told.leave(line, item.quantity)
+    for outer, bundle_id in bundles.items():
+        units[outer] = told.complete(bundle_id)
     return [[outer, quantity] for outer, quantity in units.items()]
 
 

@@ -51,6 +51,9 @@ HELD_BACK = timedelta(seconds=5)
 ONE_PARCEL_PER_LINE = sentence(
     "The channel keeps one parcel number per line, and all lines of this parcel have theirs already: %(numbers)s."
 )
+PART_OF_A_BUNDLE = sentence(
+    "Only parts of bundles left in this parcel: the channel hears of them with the rest."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,9 @@ def claim_due_notices(
     With `one_parcel_per_line` the channel is told of each line once, in the first parcel that holds some of it:
     a notice comes without the lines that have a number already, one of which nothing is left is closed as not needed,
     and one whose lines another notice may still tell of waits for that one.
+
+    Of bundles a channel hears with the parcel that makes them complete; only one that keeps one number per line hears
+    in the first parcel that holds some of it, as of every line.
     """
     idents = [row[0] for row in fetch_all(CLAIM, [shop_id, limit])]
     rows = DispatchNotice.objects.filter(pk__in=idents).select_related("order", "parcel").order_by("pk")
@@ -97,7 +103,22 @@ def claim_due_notices(
         )
         for row in rows
     ]
-    return _leave_out_told_lines(due, at=at, by=by) if one_parcel_per_line and due else due
+    if one_parcel_per_line and due:
+        return _leave_out_told_lines(due, at=at, by=by)
+    return _leave_out_parts_of_bundles(due, at=at, by=by)
+
+
+def _leave_out_parts_of_bundles(due: Sequence[DueNotice], *, at: datetime, by: str) -> list[DueNotice]:
+    to_tell: list[DueNotice] = []
+    closed: dict[int, DueNotice] = {}
+    for notice in due:
+        complete = [(outer, units) for outer, units in notice.lines if units]
+        if complete:
+            to_tell.append(replace(notice, lines=complete))
+        else:
+            closed[notice.notice_id] = notice
+    _close(closed, dict.fromkeys(closed, PART_OF_A_BUNDLE), at=at, by=by)
+    return to_tell
 
 
 def _leave_out_told_lines(due: Sequence[DueNotice], *, at: datetime, by: str) -> list[DueNotice]:
@@ -121,8 +142,15 @@ def _leave_out_told_lines(due: Sequence[DueNotice], *, at: datetime, by: str) ->
             reasons[notice.notice_id] = ONE_PARCEL_PER_LINE % {"numbers": numbers}
     if waiting:
         execute(HOLD_BACK, [at + HELD_BACK, waiting])
-    if closed:
-        execute(CLOSE, [list(reasons), list(reasons.values())])
+    _close(closed, reasons, at=at, by=by)
+    return to_tell
+
+
+def _close(closed: Mapping[int, DueNotice], reasons: Mapping[int, str], *, at: datetime, by: str) -> None:
+    """The channel need not hear of these."""
+    if not closed:
+        return
+    execute(CLOSE, [list(reasons), list(reasons.values())])
     record_happenings(
         happenings=[
             Happening(
@@ -135,7 +163,6 @@ def _leave_out_told_lines(due: Sequence[DueNotice], *, at: datetime, by: str) ->
         at=at,
         by=by,
     )
-    return to_tell
 
 
 def _find_tellers(due: Sequence[DueNotice]) -> Mapping[tuple[int, str], Teller]:

@@ -150,4 +150,38 @@ CHECKS: Sequence[Check] = [
            WHERE p.state = 'open'""",
         ["parked", "outer_id"],
     ),
+    sql_check(
+        "orders.bundles_equal_their_components",
+        "What was paid for a bundle is the sum of what its components are said to have cost.",
+        """SELECT b.order_id, b.id, b.amount, coalesce(sum(l.amount), 0) FROM orders_bundleline b
+           LEFT JOIN orders_salesorderline l ON l.bundle_id = b.id
+           GROUP BY b.id HAVING b.amount <> coalesce(sum(l.amount), 0)""",
+        ["order", "bundle", "paid", "split"],
+    ),
+    sql_check(
+        "orders.components_are_in_step_with_their_bundles",
+        "Of every component so many units are ordered as lie in so many bundles, in the same line of the same order.",
+        """SELECT l.order_id, l.id, b.quantity, l.bundle_units, l.quantity FROM orders_salesorderline l
+           JOIN orders_bundleline b ON b.id = l.bundle_id
+           WHERE l.quantity IS DISTINCT FROM b.quantity * l.bundle_units OR l.order_id <> b.order_id
+              OR l.outer_line_id <> b.outer_line_id""",
+        ["order", "line", "bundles", "units_in_each", "ordered"],
+    ),
+    sql_check(
+        "orders.components_have_their_bundles",
+        "The bundle of every component is there.",
+        """SELECT l.order_id, l.id, l.bundle_id FROM orders_salesorderline l
+           LEFT JOIN orders_bundleline b ON b.id = l.bundle_id
+           WHERE l.bundle_id IS NOT NULL AND b.id IS NULL""",
+        ["order", "line", "bundle"],
+    ),
+    sql_check(
+        "orders.bundles_are_paid_back_by_their_shares",
+        "What came back of a bundle is paid back by its share: all of it when all is back, and never more.",
+        """SELECT l.order_id, l.id, l.amount, sum(r.amount) FROM orders_salesorderline l
+           JOIN orders_returnline r ON r.order_line_id = l.id WHERE l.bundle_id IS NOT NULL
+           GROUP BY l.id
+           HAVING sum(r.amount) > l.amount OR (l.returned_quantity = l.quantity AND sum(r.amount) <> l.amount)""",
+        ["order", "line", "paid", "paid_back"],
+    ),
 ]

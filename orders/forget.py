@@ -37,6 +37,7 @@ CHILDREN = (
     "orders_reviewdecision",
     "orders_sourcingdecision",
     "orders_salesorderline",
+    "orders_bundleline",
 )
 
 

@@ -135,7 +135,7 @@ def review_captured(*, limit: int, at: datetime, by: str = "system") -> list[Rev
     orders = (
         SalesOrder.objects.filter(pk__in=idents)
         .select_related("shop")
-        .prefetch_related("lines__sku")
+        .prefetch_related("lines__sku", "lines__bundle__sku")
         .order_by("pk")
     )
     results, holds = [], []
@@ -161,14 +161,19 @@ def _is_sound(rule: ReviewRule) -> bool:
 
 
 def order_facts(order: SalesOrder) -> dict[str, Any]:
-    """What conditions may ask about an order whose lines and SKUs are loaded."""
+    """What conditions may ask about an order whose lines, bundles and SKUs are loaded.
+
+    Lines and units are those that the buyer ordered: a bundle is one. Its code is there as well as its components'.
+    """
     lines = list(order.lines.all())
+    sold = {line.outer_line_id: line.bundle or line for line in lines}.values()
+    codes = dict.fromkeys([row.sku.code.casefold() for row in [*sold, *lines]])
     return {
         "total_amount": order.total_amount,
         "discount_amount": order.discount_amount,
-        "line_count": len(lines),
-        "unit_count": sum(line.quantity for line in lines),
-        "sku_codes": [line.sku.code.casefold() for line in lines],
+        "line_count": len(sold),
+        "unit_count": sum(row.quantity for row in sold),
+        "sku_codes": list(codes),
         "buyer": order.buyer,
         "buyer_message": order.buyer_message,
         "seller_memo": order.seller_memo,

@@ -40,7 +40,7 @@ CLAIM = """
 """
 # What is promised to the open lines of these orders and not yet taken from a location.
 WANTS = """
-    SELECT l.order_id, l.id, r.line_key, r.part, r.sku_id, p.group_id, r.quantity
+    SELECT l.order_id, l.id, r.line_key, r.part, r.sku_id, p.group_id, r.quantity, l.bundle_id, l.bundle_units
     FROM orders_salesorderline l
     JOIN inventory_reservation r ON r.line_key = l.line_key AND r.state = 'held'
     JOIN inventory_stockpool p ON p.id = r.pool_id
@@ -102,6 +102,8 @@ class Want:
     sku_id: int
     group_id: int
     quantity: int
+    bundle_id: int | None = None
+    bundle_units: int | None = None
 
 
 @dataclass(slots=True)
@@ -183,39 +185,112 @@ def _choose(
 ) -> Choice:
     """Take from the best location, then from the best for the rest, until nothing is missing or nobody can
     give.
+
+    Bundles are taken whole as long as any location has all that lies in one; only what no location can send together
+    is then taken apart.
     """
     choice = Choice(order_id)
     left = {(want.line_key, want.part): want.quantity for want in wants}
     open_places = [place for place in places if (order_id, place.location_id) not in excluded]
     choice.left_out = [place.code for place in places if (order_id, place.location_id) in excluded]
+    has_bundles = any(want.bundle_id is not None for want in wants)
+    for is_whole in (True, False) if has_bundles else (False,):
+        _take_from_best(province, wants, left, list(open_places), choice, is_whole=is_whole)
+    choice.missing = sum(left.values())
+    if has_bundles:
+        choice.takes = _add_up(choice.takes)
+    return choice
+
+
+def _add_up(takes: list[tuple[Place, Want, int]]) -> list[tuple[Place, Want, int]]:
+    """What one place gives of one promise, whole bundles and pieces of others, as one."""
+    found: dict[tuple[int, UUID, int], tuple[Place, Want, int]] = {}
+    for place, want, units in takes:
+        key = (place.location_id, want.line_key, want.part)
+        found[key] = (place, want, units + (found[key][2] if key in found else 0))
+    return list(found.values())
+
+
+def _take_from_best(
+    province: str,
+    wants: list[Want],
+    left: dict[tuple[UUID, int], int],
+    places: list[Place],
+    choice: Choice,
+    *,
+    is_whole: bool,
+) -> None:
     while any(left.values()):
-        ranked = [(_rank(place, province, wants, left), place) for place in open_places]
+        can = {place.location_id: _can_give(place, wants, left, is_whole=is_whole) for place in places}
         ranked = sorted(
-            (pair for pair in ranked if pair[0][0]), key=lambda pair: (pair[0], pair[1].location_id)
+            (
+                (_rank(place, province, sum(can[place.location_id].values())), place)
+                for place in places
+                if can[place.location_id]
+            ),
+            key=lambda pair: (pair[0], pair[1].location_id),
         )
         if not ranked:
-            break
+            return
         best = ranked[0][1]
         if not choice.takes:
             choice.reason = _reason(ranked, sum(left.values()))
             choice.candidates = [_shown(place, rank, sum(left.values())) for rank, place in ranked]
-        _take(best, wants, left, choice)
-        open_places.remove(best)
-    choice.missing = sum(left.values())
-    return choice
+        _take(best, wants, left, can[best.location_id], choice)
+        places.remove(best)
 
 
-def _rank(
-    place: Place, province: str, wants: list[Want], left: dict[tuple[UUID, int], int]
-) -> tuple[int, int, int, int]:
-    """Lower is better; the first number is minus the units that it could send."""
+def _can_give(
+    place: Place, wants: list[Want], left: dict[tuple[UUID, int], int], *, is_whole: bool
+) -> dict[tuple[UUID, int], int]:
+    """The units of each want that the place has; with `is_whole`, of bundles only what makes whole ones there."""
     free = dict(place.free)
-    units = 0
+    bundles = _whole_bundles(place, wants, left) if is_whole else {}
+    given: dict[tuple[UUID, int], int] = {}
+    # Whole bundles first: what else an order wants of the same SKUs may as well come from elsewhere.
+    for want in sorted(wants, key=lambda want: want.bundle_id is None) if is_whole else wants:
+        if want.group_id != place.group_id:
+            continue
+        key = (want.line_key, want.part)
+        units = min(left[key], free.get(want.sku_id, 0))
+        if is_whole and want.bundle_id is not None:
+            units = min(units, bundles.get((want.bundle_id, want.line_id), 0))
+        if units:
+            free[want.sku_id] -= units
+            given[key] = units
+            if is_whole and want.bundle_id is not None:
+                bundles[want.bundle_id, want.line_id] -= units
+    return given
+
+
+def _whole_bundles(
+    place: Place, wants: list[Want], left: dict[tuple[UUID, int], int]
+) -> dict[tuple[int, int], int]:
+    """The units of each component, by (bundle, line), that leave with as many whole bundles as the place can make."""
+    free = dict(place.free)
+    waiting: dict[tuple[int, int], int] = {}  # units of each component that this place's group has promised
+    shape: dict[int, dict[int, Want]] = {}
     for want in wants:
-        if want.group_id == place.group_id:
-            take = min(left[want.line_key, want.part], free.get(want.sku_id, 0))
-            free[want.sku_id] = free.get(want.sku_id, 0) - take
-            units += take
+        if want.bundle_id is None:
+            continue
+        shape.setdefault(want.bundle_id, {}).setdefault(want.line_id, want)
+        key = (want.bundle_id, want.line_id)
+        units = left[want.line_key, want.part] if want.group_id == place.group_id else 0
+        waiting[key] = waiting.get(key, 0) + units
+    found: dict[tuple[int, int], int] = {}
+    for bundle_id, lines in shape.items():
+        count = min(
+            min(waiting[bundle_id, line_id], free.get(want.sku_id, 0)) // (want.bundle_units or 1)
+            for line_id, want in lines.items()
+        )
+        for line_id, want in lines.items():
+            found[bundle_id, line_id] = count * (want.bundle_units or 1)
+            free[want.sku_id] = free.get(want.sku_id, 0) - found[bundle_id, line_id]
+    return found
+
+
+def _rank(place: Place, province: str, units: int) -> tuple[int, int, int, int]:
+    """Lower is better; the first number is minus the units that it could send."""
     serves = not place.serves or any(_same(province, name) for name in place.serves)
     return (-units, 0 if serves else 1, 0 if _same(province, place.province) else 1, place.priority)
 
@@ -248,10 +323,16 @@ def _shown(place: Place, rank: tuple[int, int, int, int], wanted: int) -> dict[s
     }
 
 
-def _take(place: Place, wants: list[Want], left: dict[tuple[UUID, int], int], choice: Choice) -> None:
+def _take(
+    place: Place,
+    wants: list[Want],
+    left: dict[tuple[UUID, int], int],
+    given: dict[tuple[UUID, int], int],
+    choice: Choice,
+) -> None:
     for want in wants:
         key = (want.line_key, want.part)
-        units = min(left[key], place.free.get(want.sku_id, 0)) if want.group_id == place.group_id else 0
+        units = given.get(key, 0)
         if units:
             place.free[want.sku_id] -= units
             left[key] -= units

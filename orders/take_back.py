@@ -14,19 +14,34 @@ from django.utils.translation import gettext as _
 
 from omni.kernel.numbers import document_number, take_ids
 from omni.kernel.sql import execute, fetch_all
-from orders.models import Return
+from orders.models import Return, SalesOrderLine
 from orders.record import Happening, record_happenings
+from orders.shares import amount_to_pay_back
 from products.models import Shop
 
-# The shipped lines of these buyers and SKUs of which something is still out. Locked in key order, so that two
-# returns of the same line cannot both count its last unit.
+# The shipped lines of these buyers and SKUs of which something is still out; where the SKU was sold as a bundle, the
+# lines of what lay in it. Locked in key order, so that two returns of the same line cannot both count its last unit.
 CANDIDATES = """
-    SELECT l.id, l.order_id, o.number, o.buyer, s.code, o.placed_at, l.shipped_quantity - l.returned_quantity
-    FROM unnest(%s::text[], %s::text[]) AS w(buyer, code)
-    JOIN products_sku s ON s.code = w.code
-    JOIN orders_salesorderline l ON l.sku_id = s.id AND l.returned_quantity < l.shipped_quantity
-    JOIN orders_salesorder o ON o.id = l.order_id AND o.shop_id = %s AND o.buyer = w.buyer
+    WITH wanted AS (
+        SELECT w.buyer, w.code, s.id AS sku_id
+        FROM unnest(%s::text[], %s::text[]) AS w(buyer, code) JOIN products_sku s ON s.code = w.code
+    ), found AS (
+        SELECT w.buyer, w.code, l.id, false AS is_whole
+        FROM wanted w JOIN orders_salesorderline l ON l.sku_id = w.sku_id AND l.returned_quantity < l.shipped_quantity
+        UNION ALL
+        SELECT w.buyer, w.code, l.id, true
+        FROM wanted w JOIN orders_bundleline b ON b.sku_id = w.sku_id JOIN orders_salesorderline l ON l.bundle_id = b.id
+    )
+    SELECT l.id, l.order_id, o.number, o.buyer, f.code, o.placed_at, l.shipped_quantity - l.returned_quantity,
+           l.bundle_id, l.bundle_units, f.is_whole
+    FROM found f
+    JOIN orders_salesorderline l ON l.id = f.id
+    JOIN orders_salesorder o ON o.id = l.order_id AND o.shop_id = %s AND o.buyer = f.buyer
     ORDER BY l.id FOR NO KEY UPDATE OF l
+"""
+# After the lines were locked.
+PAID_BACK = """
+    SELECT order_line_id, sum(amount) FROM orders_returnline WHERE order_line_id = ANY(%s) GROUP BY order_line_id
 """
 KNOWN = """
     SELECT r.outer_id, l.outer_line_id, o.number
@@ -63,9 +78,10 @@ COUNT_DOWN = """
 
 @dataclass(frozen=True, slots=True)
 class ReturnDraft:
-    """Units of one SKU that a buyer brought back, without saying which order they are from.
+    """Units of one SKU that a buyer brought back, without saying which order they are from; of a bundle, whole ones.
 
-    `outer_id`: the number of the return document; `outer_line_id` names the line within it.
+    `outer_id`: the number of the return document; `outer_line_id` names the line within it. `unit_price`: what is paid
+    back for each. What was sold in a bundle is paid back by its share of what was paid for that, whatever this says.
     """
 
     outer_id: str
@@ -90,13 +106,30 @@ class TakenBack:
 
 @dataclass(slots=True)
 class Candidate:
-    """A line that went out, with what is still out of it."""
+    """A line that went out, with what is still out of it. `is_bundled`: it is a component of a bundle."""
 
     line_id: int
     order_id: int
     number: str
     placed_at: datetime
     left: int
+    is_bundled: bool
+
+
+@dataclass(slots=True)
+class Source:
+    """What one SKU went out as: a line, or with a bundle the lines of all that lay in it, and the units of each."""
+
+    lines: list[tuple[Candidate, int]]
+
+    @property
+    def first(self) -> Candidate:
+        return self.lines[0][0]
+
+    @property
+    def left(self) -> int:
+        """How many are still out; of bundles, whole ones."""
+        return min(line.left // units for line, units in self.lines)
 
 
 @dataclass(slots=True)
@@ -106,6 +139,7 @@ class Part:
     draft: ReturnDraft
     line: Candidate
     quantity: int
+    amount: Decimal = Decimal(0)
 
 
 @dataclass(slots=True)
@@ -157,17 +191,29 @@ def _known(shop: Shop, drafts: Sequence[ReturnDraft]) -> dict[tuple[str, str], l
     return recorded_returns(shop_id=shop.pk, outer_ids=[draft.outer_id for draft in drafts])
 
 
-def _candidates(shop: Shop, drafts: Sequence[ReturnDraft]) -> dict[tuple[str, str], list[Candidate]]:
+def _candidates(shop: Shop, drafts: Sequence[ReturnDraft]) -> dict[tuple[str, str], list[Source]]:
     """By buyer and SKU code, the latest first."""
     wanted = sorted({(draft.buyer, draft.sku_code) for draft in drafts})
     if not wanted:
         return {}
     rows = fetch_all(CANDIDATES, [[buyer for buyer, _ in wanted], [code for _, code in wanted], shop.pk])
-    found: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
-    for line_id, order_id, number, buyer, code, placed_at, left in rows:
-        found[buyer, code].append(Candidate(line_id, order_id, number, placed_at, left))
-    for lines in found.values():
-        lines.sort(key=lambda line: (line.placed_at, line.line_id), reverse=True)
+    found: dict[tuple[str, str], list[Source]] = defaultdict(list)
+    # One object per line, also where it may come back alone and with its bundle: what is left of it is counted once.
+    lines: dict[int, Candidate] = {}
+    bundles: dict[tuple[str, str, int], Source] = {}
+    for line_id, order_id, number, buyer, code, placed_at, left, bundle_id, units, is_whole in rows:
+        line = lines.setdefault(
+            line_id, Candidate(line_id, order_id, number, placed_at, left, bundle_id is not None)
+        )
+        if not is_whole:
+            found[buyer, code].append(Source([(line, 1)]))
+        elif (buyer, code, bundle_id) in bundles:
+            bundles[buyer, code, bundle_id].lines.append((line, units))
+        else:
+            bundles[buyer, code, bundle_id] = Source([(line, units)])
+            found[buyer, code].append(bundles[buyer, code, bundle_id])
+    for sources in found.values():
+        sources.sort(key=lambda source: (source.first.placed_at, source.first.line_id), reverse=True)
     return found
 
 
@@ -175,7 +221,7 @@ def _plan_one(
     number: int,
     draft: ReturnDraft,
     known: dict[tuple[str, str], list[str]],
-    candidates: dict[tuple[str, str], list[Candidate]],
+    candidates: dict[tuple[str, str], list[Source]],
     plan: Plan,
 ) -> TakenBack | None:
     """Choose the lines for one draft; a result where there is nothing to write."""
@@ -188,11 +234,11 @@ def _plan_one(
             detail=_("It does not say who brought the goods back, so no order can be found."),
         )
     earlier = [
-        line
-        for line in candidates.get((draft.buyer, draft.sku_code), ())
-        if line.placed_at <= draft.returned_at and line.left > 0
+        source
+        for source in candidates.get((draft.buyer, draft.sku_code), ())
+        if source.first.placed_at <= draft.returned_at and source.left > 0
     ]
-    out = sum(line.left for line in earlier)
+    out = sum(source.left for source in earlier)
     if not out:
         return TakenBack(
             "refused",
@@ -210,21 +256,39 @@ def _plan_one(
         )
     left = draft.quantity
     plan.parts_of[number] = []
-    for line in earlier:
-        if not left:
-            break
-        part = Part(draft, line, min(left, line.left))
-        line.left -= part.quantity
-        left -= part.quantity
-        plan.parts.append(part)
-        plan.parts_of[number].append(part)
+    for source in earlier:
+        taken = min(left, source.left)
+        left -= taken
+        for line, units in source.lines if taken else ():
+            part = Part(draft, line, taken * units, draft.unit_price * taken * units)
+            line.left -= part.quantity
+            plan.parts.append(part)
+            plan.parts_of[number].append(part)
     return None
+
+
+def _share_bundles(parts: Sequence[Part]) -> None:
+    """What came back of bundles is paid back by its share, reckoned on from what was paid back of the line before."""
+    of_bundles = [part for part in parts if part.line.is_bundled]
+    if not of_bundles:
+        return
+    lines = SalesOrderLine.objects.select_related("order").in_bulk({part.line.line_id for part in of_bundles})
+    paid_back: dict[int, Decimal] = dict(fetch_all(PAID_BACK, [list(lines)]))
+    for part in of_bundles:
+        line = lines[part.line.line_id]
+        before = paid_back.get(line.pk, Decimal(0))
+        part.amount = amount_to_pay_back(
+            line, units=part.quantity, paid_back=before, currency=line.order.currency
+        )
+        paid_back[line.pk] = before + part.amount
+        line.returned_quantity += part.quantity
 
 
 def _write(shop: Shop, plan: Plan, *, at: datetime, by: str, source: str) -> dict[tuple[str, int], int]:
     """Store the returns, their lines and the counters. Returns the ids by document and order."""
     if not plan.parts:
         return {}
+    _share_bundles(plan.parts)
     cases = sorted({(part.draft.outer_id, part.line.order_id) for part in plan.parts})
     moments = {part.draft.outer_id: part.draft.returned_at for part in plan.parts}
     ids = take_ids(Return, len(cases))
@@ -250,7 +314,7 @@ def _write(shop: Shop, plan: Plan, *, at: datetime, by: str, source: str) -> dic
             [part.line.line_id for part in plan.parts],
             [part.draft.outer_line_id for part in plan.parts],
             [part.quantity for part in plan.parts],
-            [part.draft.unit_price * part.quantity for part in plan.parts],
+            [part.amount for part in plan.parts],
         ],
     )
     units: dict[int, int] = defaultdict(int)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from omni.kernel.audit import record_act
 from omni.kernel.errors import BadInput, DomainError
 from omni.kernel.events import record_events
+from products.bundles import bundles_with, lies_in_bundles
 from products.codes import CODE_MAX
 from products.events import ProductsChanged
 from products.grid import Cell, Choices, options_key, plan_grid
@@ -283,6 +284,8 @@ def _define_sku(
         result = "new"
     elif changed := _apply(sku, values):
         _refuse_same_options(sku)
+        if "is_active" in changed and not sku.is_active:
+            _refuse_archiving(sku)
         sku.save(update_fields=changed)
         result = "changed"
     if _add_barcodes(sku, draft.barcodes, by) and result == "unchanged":
@@ -361,6 +364,14 @@ def _refuse_same_options(sku: Sku) -> None:
                 % {"other": other.code, "sku": sku.code},
                 extra={"sku": other.code},
             )
+
+
+def _refuse_archiving(sku: Sku) -> None:
+    """What lies in a bundle that is sold does not go out of sight in silence."""
+    bundles = bundles_with([sku.pk]).get(sku.pk)
+    if bundles:
+        fault = lies_in_bundles(sku.code, bundles)
+        raise BadProduct(fault, fields={"skus.is_active": [fault]})
 
 
 def _nameless_sku(

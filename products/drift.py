@@ -109,6 +109,22 @@ WRONG_NUMBERS = """
        OR s.state <> 'planning' AND c.lines <> s.drafts + s.publishes + s.withdraws + s.held_back
     ORDER BY s.id
 """
+# Bundles hold plain SKUs of their own brand, and their price can be divided.
+NESTED_BUNDLES = """
+    SELECT c.bundle_id, c.component_id FROM products_bundlecomponent c
+    WHERE EXISTS (SELECT FROM products_bundlecomponent i WHERE i.bundle_id = c.component_id)
+    ORDER BY c.bundle_id, c.component_id
+"""
+BUNDLES_OF_TWO_BRANDS = """
+    SELECT c.bundle_id, c.component_id FROM products_bundlecomponent c
+    JOIN products_sku b ON b.id = c.bundle_id JOIN products_spu bp ON bp.id = b.spu_id
+    JOIN products_sku k ON k.id = c.component_id JOIN products_spu kp ON kp.id = k.spu_id
+    WHERE bp.brand_id <> kp.brand_id ORDER BY c.bundle_id, c.component_id
+"""
+HALF_WEIGHED_BUNDLES = """
+    SELECT bundle_id, count(*), count(weight), sum(weight) FROM products_bundlecomponent
+    GROUP BY bundle_id HAVING count(weight) NOT IN (0, count(*)) OR sum(weight) = 0 ORDER BY bundle_id
+"""
 
 CHECKS: Sequence[Check] = (
     sql_check(
@@ -152,5 +168,23 @@ CHECKS: Sequence[Check] = (
         "The numbers of each shop of a run are those of its lines.",
         WRONG_NUMBERS,
         ("run", "shop", "done", "skipped", "lines_done", "lines_skipped"),
+    ),
+    sql_check(
+        "bundles.hold_plain_skus",
+        "No bundle lies in another bundle.",
+        NESTED_BUNDLES,
+        ("bundle", "component"),
+    ),
+    sql_check(
+        "bundles.are_of_one_brand",
+        "What lies in a bundle belongs to the brand of the bundle.",
+        BUNDLES_OF_TWO_BRANDS,
+        ("bundle", "component"),
+    ),
+    sql_check(
+        "bundles.prices_can_be_divided",
+        "The shares of a bundle's price are said for all of its components or for none, and are not all 0.",
+        HALF_WEIGHED_BUNDLES,
+        ("bundle", "components", "shares", "sum"),
     ),
 )

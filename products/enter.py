@@ -16,6 +16,7 @@ from omni.kernel.errors import DomainError
 from omni.kernel.events import record_events
 from omni.kernel.sql import as_array, as_text_array, execute, fetch_all
 from products.barcodes import kind_of, resolve_barcodes
+from products.bundles import bundles_with, lies_in_bundles
 from products.events import ProductsChanged
 from products.models import Barcode, Category, Sku, Spu
 from products.template import hold_templates, of_product, of_sku, templates_of
@@ -293,9 +294,21 @@ def _enter_skus(
         entered.append(Entered(row[1], product.ident, was, spu_was, spu_now))
         if was:
             changed.append([row[1], *wanted])
+    _refuse_archiving(entries, entered)
     if changed:
         execute(UPDATE_SKUS, [list(column) for column in zip(*changed, strict=True)])
     return entered
+
+
+def _refuse_archiving(entries: Sequence[SkuEntry], entered: Sequence[Entered]) -> None:
+    """What lies in a bundle that is sold does not go out of sight in silence."""
+    codes = {
+        one.sku_id: entry.code
+        for entry, one in zip(entries, entered, strict=True)
+        if entry.is_active is False and one.was and "is_active" in one.was
+    }
+    for sku_id, bundles in (bundles_with(codes) if codes else {}).items():
+        raise ChangedMeanwhile(lies_in_bundles(codes[sku_id], bundles))
 
 
 def _enter_barcodes(entries: Sequence[SkuEntry], entered: Sequence[Entered]) -> None:

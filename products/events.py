@@ -24,3 +24,10 @@ class ProductsChanged(Event):
 
     spu_ids: tuple[int, ...]
     sku_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BundlesChanged(Event):
+    """These SKUs hold other components than before: they became bundles, are none any more, or others lie in them."""
+
+    sku_ids: tuple[int, ...]

@@ -8,12 +8,13 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from inventory.availability import StockExplained, explain_stock
+from inventory.availability import ComponentFact, StockExplained, explain_stock
 from inventory.models import Shortage, SkuStock, StockMovement
 from inventory.models.ledger import Account
 from inventory.models.stock import Grade, PoolKind
 from omni.kernel.display import age_text
 from omni.kernel.names import name_actors
+from products.bundles import components_of
 from products.models import Shop
 from products.scope import Scope, scope_of
 
@@ -54,6 +55,7 @@ def sku_page(sku: SkuStock, request: HttpRequest) -> dict[str, Any]:
         "levels": [(level, Grade(level.grade).label) for level in known.levels],
         "pools": [(pool, PoolKind(pool.kind).label) for pool in known.pools],
         "shops": _shops(known, scope),
+        "components": components_of([sku.pk]).get(sku.pk, []),
         "why_on_hand": _why(known, ON_HAND),
         "why_reserved": _why(known, RESERVED),
         "movements": [(movement, names.html(movement.by)) for movement in movements],
@@ -67,6 +69,7 @@ def _shops(known: StockExplained, scope: Scope) -> list[ShopTotal]:
         visible = set(Shop.objects.filter(pk__in=scope.shop_ids).values_list("code", flat=True))
     kinds = {pool.pool_id: (PoolKind(pool.kind).label, pool.group_code) for pool in known.pools}
     names = {share.shop_code: share.shop_name for share in known.shares}
+    names |= {fact.shop_code: fact.shop_name for fact in known.components}
     codes = sorted({*names, *(row.shop_code for row in known.published)})
     totals = []
     for code in codes:
@@ -91,10 +94,19 @@ def _shops(known: StockExplained, scope: Scope) -> list[ShopTotal]:
             for row in known.published
             if row.shop_code == code
         ]
-        totals.append(
-            ShopTotal(names.get(code, code), sum(share.sellable for share in shares), terms, published)
-        )
+        sellable = sum(share.sellable for share in shares)
+        inside = [fact for fact in known.components if fact.shop_code == code]
+        if inside:
+            # Of a bundle nothing lies in pools of its own, whatever did before it became one.
+            sellable, terms = min(fact.bundles for fact in inside), [_component_text(fact) for fact in inside]
+        totals.append(ShopTotal(names.get(code, code), sellable, terms, published))
     return totals
+
+
+def _component_text(fact: ComponentFact) -> str:
+    facts = {"sku": fact.sku_code, "sellable": fact.sellable, "units": fact.units, "bundles": fact.bundles}
+    text = _("%(sku)s: %(sellable)d sellable ÷ %(units)d in each = %(bundles)d") % facts
+    return _("%s, the scarcest") % text if fact.is_limit else text
 
 
 def _why(known: StockExplained, accounts: frozenset[Account]) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
 CENT = Decimal("0.01")
+FINEST = Decimal("0.0001")  # as finely as amounts are kept
 ZERO = Decimal(0)
 
 # ISO 4217: currencies whose smallest unit is not a hundredth.
@@ -21,6 +22,12 @@ _MINOR_UNITS = {
 def smallest_unit(currency: str) -> Decimal:
     """The smallest amount that can be paid in the currency: 0.01 for CNY, 1 for JPY."""
     return _MINOR_UNITS.get(currency, CENT)
+
+
+def money_grain(amount: Decimal, currency: str) -> Decimal:
+    """The unit in which an amount is split: the smallest that can be paid, or four places if it is finer than that."""
+    unit = smallest_unit(currency)
+    return unit if amount == round_money(amount, unit=unit) else FINEST
 
 
 def round_money(amount: Decimal, *, unit: Decimal = CENT) -> Decimal:

@@ -11,11 +11,13 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from inventory.fill import fill_shortages
 from omni.kernel.admin_base import RowResult
 from orders.allow import allow_locations_again
 from orders.cancel import cancel_orders
+from orders.cancel_part import UnitsCancel, cancel_units
 from orders.hold import NewHold, place_holds, resolve_holds
 from orders.models import SalesOrder, SalesOrderLine
 from orders.models.review import HoldKind
@@ -69,6 +71,30 @@ class OutsideForm(forms.Form):
         return [ident.strip() for ident in re.split("[,，]", self.cleaned_data["lines"]) if ident.strip()]
 
 
+class UnitsForm(forms.Form):
+    lines = forms.CharField(
+        label=gettext_lazy("Which lines, and how many of each"),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text=gettext_lazy(
+            "One a line: outer line id = number. Where a line sells bundles, the number of bundles."
+        ),
+    )
+    note = forms.CharField(label=gettext_lazy("Reason"), max_length=500)
+
+    def clean_lines(self) -> list[UnitsCancel]:
+        found = []
+        for line in self.cleaned_data["lines"].splitlines():
+            outer, _sign, number = (part.strip() for part in line.replace("＝", "=").rpartition("="))
+            if not line.strip():
+                continue
+            if not outer or not number.isdecimal():
+                raise forms.ValidationError(
+                    _("“%s” is not of the form: line id = number") % line.strip()[:80]
+                )
+            found.append(UnitsCancel(outer, int(number)))
+        return found
+
+
 Answers = Mapping[str, Any]
 
 
@@ -118,6 +144,13 @@ def _cancel(orders: Sequence[SalesOrder], answers: Answers, at: datetime, by: st
     numbers = {order.pk: order.number for order in orders}
     done = cancel_orders(order_ids=_ids(orders), reason=answers["note"], at=at, by=by)
     return [RowResult(numbers[r.order_id], r.outcome != "refused", r.detail) for r in done]
+
+
+def _cancel_units(orders: Sequence[SalesOrder], answers: Answers, at: datetime, by: str) -> list[RowResult]:
+    """Of one order: line ids are its own."""
+    [order] = orders
+    done = cancel_units(order_id=order.pk, units=answers["lines"], reason=answers["note"], at=at, by=by)
+    return [RowResult(order.number, True, done.detail)]
 
 
 def _ship_outside(orders: Sequence[SalesOrder], answers: Answers, at: datetime, by: str) -> list[RowResult]:
@@ -208,6 +241,15 @@ ACTS: Mapping[str, Act] = {
             _hold,
             ReasonForm,
             "front_hand",
+            is_possible=lambda order: order.stage not in OVER,
+        ),
+        Act(
+            "units",
+            gettext_lazy("Cancel units"),
+            _cancel_units,
+            UnitsForm,
+            "remove_shopping_cart",
+            is_grave=True,
             is_possible=lambda order: order.stage not in OVER,
         ),
         Act(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db.models import Prefetch
@@ -11,6 +12,7 @@ from inventory.models import Reservation
 from omni.kernel.display import Money, age_text
 from omni.kernel.names import name_actors
 from orders.models import (
+    BundleLine,
     ChannelOrderVersion,
     DispatchNotice,
     FulfilmentLine,
@@ -18,7 +20,9 @@ from orders.models import (
     OrderHold,
     Parcel,
     SalesOrder,
+    SalesOrderLine,
 )
+from orders.shares import line_shares
 from orders.states import FulfilmentState
 from orders.timeline import source_text, sourcing_reason, stage_steps
 
@@ -61,16 +65,44 @@ def _lines(order: SalesOrder) -> list[dict[str, Any]]:
     promised: dict[Any, list[Reservation]] = {}
     for reservation in live.order_by("part"):
         promised.setdefault(reservation.line_key, []).append(reservation)
-    return [
-        {
-            "line": line,
-            "reserved": sum(part.quantity for part in promised.get(line.line_key, [])),
-            "parts": [_part_text(part) for part in promised.get(line.line_key, [])],
-            "unit_price": Money(line.unit_price, order.currency).text(),
-            "amount": Money(line.amount, order.currency).text(),
-        }
-        for line in lines
-    ]
+    bundles = {bundle.pk: bundle for bundle in order.bundles.select_related("sku").order_by("id")}
+    told: set[int] = set()
+    rows: list[dict[str, Any]] = []
+    for line in lines:
+        if line.bundle_id is not None and line.bundle_id not in told:
+            told.add(line.bundle_id)
+            rows.append(_bundle_row(bundles[line.bundle_id], lines, order.currency))
+        rows.append(_line_row(line, promised.get(line.line_key, []), order.currency))
+    return rows
+
+
+def _bundle_row(bundle: BundleLine, lines: list[SalesOrderLine], currency: str) -> dict[str, Any]:
+    """The bundle as it was sold, above the lines of what lies in it; its counters are whole bundles."""
+    own = [line for line in lines if line.bundle_id == bundle.pk]
+
+    def whole(counter: Callable[[SalesOrderLine], int]) -> int:
+        return min(counter(line) // (line.bundle_units or 1) for line in own)
+
+    return {
+        "bundle": bundle,
+        "shipped": whole(lambda line: line.shipped_quantity),
+        "cancelled": whole(lambda line: line.cancelled_quantity),
+        "returned": whole(lambda line: line.returned_quantity),
+        "unit_price": Money(bundle.unit_price, currency).text(),
+        "amount": Money(bundle.amount, currency).text(),
+    }
+
+
+def _line_row(line: SalesOrderLine, parts: list[Reservation], currency: str) -> dict[str, Any]:
+    shares = line_shares(line, currency=currency)
+    return {
+        "line": line,
+        "reserved": sum(part.quantity for part in parts),
+        "parts": [_part_text(part) for part in parts],
+        "unit_price": Money(line.unit_price, currency).text(),
+        "amount": Money(line.amount, currency).text(),
+        "cancelled_amount": Money(shares.cancelled, currency).text() if line.cancelled_quantity else "",
+    }
 
 
 def _part_text(part: Reservation) -> str:

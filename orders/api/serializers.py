@@ -15,6 +15,7 @@ from omni.kernel.api.fields import Amount, Code, Moment, StrictSerializer, Text,
 from orders.draft import ChannelState, LineDraft, LineRefund, OrderDraft, Receiver
 from orders.faults import QUANTITY_MAX
 from orders.models import (
+    BundleLine,
     FulfilmentLine,
     FulfilmentOrder,
     OrderEvent,
@@ -110,8 +111,18 @@ class OrderBatchIn(StrictSerializer):
     orders = serializers.ListField(child=UnreadOrder(), allow_empty=False, max_length=BATCH_MAX)
 
 
+class CancelLineIn(StrictSerializer):
+    """So many units of a line; where it sells bundles, so many bundles."""
+
+    outer_line_id = Code(max_length=64)
+    quantity = Whole(min_value=1, max_value=QUANTITY_MAX)
+
+
 class CancelIn(StrictSerializer):
+    """Without `lines`: all that is still open."""
+
     reason = Text(max_length=200)
+    lines = many(CancelLineIn, at_most=LINES_MAX, required=False)
 
 
 def draft_of(order: Mapping[str, Any], *, at: datetime) -> OrderDraft:
@@ -226,8 +237,22 @@ class OrderOut(serializers.ModelSerializer[SalesOrder]):
         read_only_fields = fields
 
 
-class OrderLineOut(serializers.ModelSerializer[SalesOrderLine]):
+class BundleLineOut(serializers.ModelSerializer[BundleLine]):
+    """A line as it was sold where that was a bundle; among `lines` are its components, with the same line id."""
+
     sku = serializers.CharField(source="sku.code", read_only=True)
+
+    class Meta:
+        model = BundleLine
+        fields = ("outer_line_id", "sku", "title", "quantity", "unit_price", "amount")
+        read_only_fields = fields
+
+
+class OrderLineOut(serializers.ModelSerializer[SalesOrderLine]):
+    """What is kept and sent. `bundle`: the SKU of the bundle that was sold, `bundle_units` of this lie in each."""
+
+    sku = serializers.CharField(source="sku.code", read_only=True)
+    bundle = serializers.CharField(source="bundle.sku.code", default=None, read_only=True, allow_null=True)
 
     class Meta:
         model = SalesOrderLine
@@ -243,6 +268,8 @@ class OrderLineOut(serializers.ModelSerializer[SalesOrderLine]):
             "cancelled_quantity",
             "shipped_quantity",
             "returned_quantity",
+            "bundle",
+            "bundle_units",
         )
         read_only_fields = fields
 
@@ -334,6 +361,7 @@ class OrderDetailOut(OrderOut):
     """An order with everything that belongs to it, and its timeline, oldest first."""
 
     lines = OrderLineOut(many=True, read_only=True)
+    bundles = BundleLineOut(source="sold_bundles", many=True, read_only=True)
     holds = HoldOut(many=True, read_only=True)
     fulfilments = FulfilmentOut(many=True, read_only=True)
     parcels = ShipmentOut(many=True, read_only=True)
@@ -347,6 +375,7 @@ class OrderDetailOut(OrderOut):
             "buyer_message",
             "seller_memo",
             "lines",
+            "bundles",
             "holds",
             "fulfilments",
             "parcels",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet, prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -20,6 +20,7 @@ from omni.kernel.errors import BadInput, DomainError
 from omni.kernel.sql import few_rows
 from orders.api import filters, serializers
 from orders.cancel import cancel_orders
+from orders.cancel_part import UnitsCancel, cancel_units
 from orders.capture import Captured, capture_orders
 from orders.models import FulfilmentLine, FulfilmentOrder, Parcel, ParcelLine, ParkedOrder, SalesOrder
 from orders.retry import retry_parked
@@ -68,6 +69,9 @@ class OrderView(ReadingView):
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         order: Any = self.get_object()
         of_order = FulfilmentLine.objects.filter(order=order).select_related("order_line")
+        prefetch_related_objects([order], "lines__sku", "lines__bundle__sku")
+        sold = {line.bundle_id: line.bundle for line in order.lines.all() if line.bundle_id}
+        order.sold_bundles = list(sold.values())
         order.fulfilments = (
             FulfilmentOrder.objects.filter(Exists(of_order.filter(fulfilment=OuterRef("pk"))))
             .select_related("location")
@@ -134,14 +138,24 @@ class OrderView(ReadingView):
     )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, number: str) -> Response:
-        """Cancel what is still open. 200 cancelled; 202 a warehouse is asked; 409 too late."""
+        """Cancel what is open, or only some units of lines. 200 cancelled; 202 a warehouse is asked; 409 too late.
+
+        With `lines`: all of these units or none, and of bundles whole ones.
+        """
         body = READ_CANCEL.run_validation(request.data)
         order = self.get_object()
 
         def cancel() -> Answer:
-            (result,) = cancel_orders(
-                order_ids=[order.pk], reason=body["reason"], at=timezone.now(), by=actor_of(request)
-            )
+            word: dict[str, Any] = {
+                "reason": body["reason"],
+                "at": timezone.now(),
+                "by": actor_of(request),
+            }
+            if "lines" in body:
+                units = [UnitsCancel(line["outer_line_id"], line["quantity"]) for line in body["lines"]]
+                result = cancel_units(order_id=order.pk, units=units, **word)
+            else:
+                (result,) = cancel_orders(order_ids=[order.pk], **word)
             if result.outcome == "refused":
                 raise CannotCancel(result.detail)
             answer = {"number": order.number, "outcome": result.outcome, "detail": result.detail}

@@ -12,9 +12,10 @@ from orders.models.fulfilment import (
 )
 from orders.models.returns import Return, ReturnLine
 from orders.models.review import OrderHold, ReviewDecision, ReviewRule
-from orders.models.sales import OrderEvent, SalesOrder, SalesOrderLine
+from orders.models.sales import BundleLine, OrderEvent, SalesOrder, SalesOrderLine
 
 __all__ = [
+    "BundleLine",
     "ChannelOrder",
     "ChannelOrderVersion",
     "ChannelRefund",

@@ -84,12 +84,46 @@ class SalesOrder(models.Model):
         return self.number
 
 
+class BundleLine(models.Model):
+    """A line of an order as it was sold where that was a bundle: what the channel says of it, and what was paid.
+
+    What is kept and sent are its components, one SalesOrderLine each; their amounts add up to this one's. `sku`: the
+    bundle. What lies in the bundle later changes nothing here.
+    """
+
+    order = models.ForeignKey(
+        SalesOrder, models.CASCADE, related_name="bundles", verbose_name=_("order"), db_index=False
+    )
+    outer_line_id = models.CharField(_("outer line id"), max_length=64)
+    sku = models.ForeignKey(Sku, models.PROTECT, related_name="+", verbose_name=_("bundle"))
+    title = models.CharField(_("title"), max_length=240, db_default="")
+    quantity = models.PositiveIntegerField(_("bundles"))
+    unit_price = models.DecimalField(_("unit price"), max_digits=20, decimal_places=4)
+    amount = models.DecimalField(_("amount"), max_digits=20, decimal_places=4)
+
+    class Meta:
+        verbose_name = _("bundle in an order")
+        verbose_name_plural = _("bundles in orders")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["order", "outer_line_id"], name="a_bundle_is_one_line_of_its_order"
+            ),
+            models.CheckConstraint(condition=models.Q(quantity__gt=0), name="a_bundle_line_orders_something"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.outer_line_id}: {self.quantity}"
+
+
 class SalesOrderLine(models.Model):
     """One line. `amount` is what the buyer pays for all its units. Counters are in units and only ever grow.
 
     open = quantity − cancelled − shipped. `cancel_wanted`: open units whose cancellation waits for a
     warehouse's answer. `outside_quantity`: shipped units that left in no parcel of ours, by a person's word.
     `short_quantity` is what could not be promised (0 or the whole open quantity).
+
+    `bundle`: the line that was sold as a bundle, of which this is one component; `bundle_units` of it lie in each, and
+    `bundle_weight` was its weight when the amount was split. The outer line id is that of the bundle then.
     """
 
     order = models.ForeignKey(SalesOrder, models.CASCADE, related_name="lines", verbose_name=_("order"))
@@ -106,6 +140,19 @@ class SalesOrderLine(models.Model):
     shipped_quantity = models.PositiveIntegerField(_("shipped"), db_default=0)
     outside_quantity = models.PositiveIntegerField(_("shipped outside Omni"), db_default=0)
     returned_quantity = models.PositiveIntegerField(_("returned"), db_default=0)
+    # Neither checked nor indexed line by line, which every plain line would pay for: `doctor` does the one, and the
+    # index below holds the components alone.
+    bundle = models.ForeignKey(
+        BundleLine,
+        models.CASCADE,
+        null=True,
+        related_name="lines",
+        verbose_name=_("bundle"),
+        db_index=False,
+        db_constraint=False,
+    )
+    bundle_units = models.PositiveIntegerField(_("units in each bundle"), null=True)
+    bundle_weight = models.DecimalField(_("weight in the bundle"), max_digits=24, decimal_places=4, null=True)
 
     class Meta:
         verbose_name = _("order line")
@@ -122,6 +169,11 @@ class SalesOrderLine(models.Model):
                 condition=models.Q(returned_quantity__lte=models.F("shipped_quantity")),
                 name="no_more_returned_than_shipped",
             ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["bundle"], condition=models.Q(bundle__isnull=False), name="order_lines_of_bundles"
+            )
         ]
 
     def __str__(self) -> str:

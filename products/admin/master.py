@@ -19,7 +19,7 @@ from products.admin.catalogue_acts import HeldFilter, PickingActs
 from products.admin.grid import GridPage
 from products.admin.listing_acts import DraftingActs
 from products.admin.operated import AttributeValues, OperatedAdmin, OperatedForm, Tags, read_flags
-from products.admin.panels import PanelledAdmin, listings_panel, pictures_panel, skus_panel
+from products.admin.panels import PanelledAdmin, components_panel, listings_panel, pictures_panel, skus_panel
 from products.admin.pictures import PicturesPage
 from products.admin.scoped import BrandFilter, ScopedAdmin
 from products.arrange import create_category, move_category, rename_category
@@ -191,7 +191,11 @@ class SkuBrandFilter(BrandFilter):
 @admin.register(Sku)
 class SkuAdmin(DraftingActs, PickingActs, PicturesPage, PanelledAdmin, OperatedAdmin):
     form = SkuForm
-    panels = ("products/pictures_panel.html", "products/listings_panel.html")
+    panels = (
+        "products/pictures_panel.html",
+        "products/components_panel.html",
+        "products/listings_panel.html",
+    )
     keyset = "code"
     brand_path = "spu__brand_id"
     list_display = ("code", "name", "show_brand", "show_price", "weight_grams", "is_active")
@@ -225,7 +229,7 @@ class SkuAdmin(DraftingActs, PickingActs, PicturesPage, PanelledAdmin, OperatedA
         return queryset.filter(spu__brand_id__in=scope.brand_ids)
 
     def panel_context(self, request: HttpRequest, row: Sku) -> dict[str, Any]:
-        return pictures_panel(request, row) | listings_panel(request, row)
+        return pictures_panel(request, row) | components_panel(row) | listings_panel(request, row)
 
     @column(description=_("brand"))
     def show_brand(self, sku: Sku) -> str:

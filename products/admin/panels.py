@@ -63,6 +63,18 @@ def skus_panel(spu: Spu) -> dict[str, Any]:
     return {"skus": rows, "has_more_skus": len(skus) > ROWS_MAX}
 
 
+def components_panel(sku: Sku) -> dict[str, Any]:
+    """What lies in a bundle, and the bundles in which a plain SKU lies. It is said on a page of its own, because stock
+    and orders have a word in it.
+    """
+    holders = sku.part_of.select_related("bundle").order_by("bundle__code")
+    return {
+        "components": list(sku.components.select_related("component").order_by("pk")),
+        "holders": list(holders[:ROWS_MAX]),
+        "components_page": reverse("admin:products_bundle_change", args=[sku.pk]),
+    }
+
+
 def listings_panel(request: HttpRequest, sku: Sku) -> dict[str, Any]:
     """Where a SKU is listed, in the shops of whoever looks."""
     if not request.user.has_perm("products.view_listing"):

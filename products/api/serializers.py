@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from products.api.images import image_ids
-from products.models import Brand, Category, Shop, Sku, Spu
+from products.models import Brand, BundleComponent, Category, Shop, Sku, Spu
 
 
 class BrandOut(serializers.ModelSerializer[Brand]):
@@ -55,8 +55,22 @@ class SpuOut(serializers.ModelSerializer[Spu]):
         read_only_fields = fields
 
 
+class ComponentOut(serializers.ModelSerializer[BundleComponent]):
+    """So many units of a SKU in each bundle. `weight`: its share of the price; null: that of list price × units."""
+
+    sku = serializers.CharField(source="component.code", read_only=True)
+
+    class Meta:
+        model = BundleComponent
+        fields = ("sku", "units", "weight")
+        read_only_fields = fields
+
+
 class SkuOut(serializers.ModelSerializer[Sku]):
-    """`images`: the ids of its own pictures, in their order; without any, those of its product are shown."""
+    """`images`: the ids of its own pictures, in their order; without any, those of its product are shown.
+
+    With `components` it is a bundle: it has no stock of its own, they have.
+    """
 
     spu = serializers.CharField(source="spu.code", read_only=True)
     brand = serializers.CharField(source="spu.brand.code", read_only=True)
@@ -66,6 +80,7 @@ class SkuOut(serializers.ModelSerializer[Sku]):
     barcodes = serializers.SerializerMethodField()
     attributes = serializers.DictField(read_only=True)
     images = serializers.SerializerMethodField()
+    components = ComponentOut(many=True, read_only=True)
 
     class Meta:
         model = Sku
@@ -83,6 +98,7 @@ class SkuOut(serializers.ModelSerializer[Sku]):
             "weight_grams",
             "is_active",
             "created_at",
+            "components",
         )
         read_only_fields = fields
 

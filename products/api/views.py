@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
 from omni.kernel.api.views import ReadingView
 from products.api import filters, serializers
 from products.api.define import DefiningView
 from products.api.images import IN_ORDER, ShowingView
 from products.api.scope import in_shops, visible_brands, visible_skus
-from products.models import Brand, Category, Listing, Shop, Sku, Spu
+from products.models import Brand, BundleComponent, Category, Listing, Shop, Sku, Spu
 
 SCOPES = {"read": "products:read"}
 WRITING_SCOPES = {"read": "products:read", "write": "products:write"}
@@ -63,14 +63,16 @@ class SpuView(DefiningView, ShowingView):
 
 
 class SkuView(ShowingView):
-    """SKUs, with their barcodes."""
+    """SKUs, with their barcodes; of bundles, with what lies in them."""
 
     scopes = WRITING_SCOPES
     serializer_class = serializers.SkuOut
     filterset_class = filters.SkuFilter
     lookup_field = "code"
     queryset = Sku.objects.select_related("spu__brand", "spu__category").prefetch_related(
-        "barcodes", IN_ORDER
+        "barcodes",
+        IN_ORDER,
+        Prefetch("components", BundleComponent.objects.select_related("component").order_by("pk")),
     )
 
     @property

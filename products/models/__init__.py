@@ -12,6 +12,7 @@ from products.models.assortment import (
     ShopCatalogue,
 )
 from products.models.attributes import CategoryAttribute
+from products.models.bundles import BundleComponent
 from products.models.coding import CodeCounter, CodeRule
 from products.models.images import Image, ImageUse
 from products.models.master import Barcode, Brand, Category, Sku, Spu
@@ -27,6 +28,7 @@ __all__ = [
     "AssortmentShop",
     "Barcode",
     "Brand",
+    "BundleComponent",
     "Catalogue",
     "CataloguePick",
     "Category",

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from inventory.drift import CHECKS
 from inventory.models import PublishedStock, Reservation, StockChange
-from inventory.publish import plan_published_stock
+from inventory.publish import plan_all_published_stock, plan_published_stock
+from tests.factories.bundles import make_bundle
 from tests.factories.inventory import LocationFactory, Scene, put_stock
 from tests.factories.products import ListingFactory
 
@@ -193,6 +194,25 @@ def test_a_change_that_no_planner_took(scene: Scene) -> None:
     StockChange.objects.create(sku=scene.sku, at=timezone.now() - timedelta(minutes=11))
 
     assert broken() == {"changes_are_planned"}
+
+
+def test_a_bundle_that_lies_somewhere(scene: Scene) -> None:
+    bundle = make_bundle({scene.sku: 1})
+
+    by_hand("UPDATE inventory_stocklevel SET sku_id = %(bundle)s", bundle=bundle.pk)
+
+    assert "bundles_have_none" in broken()
+
+
+def test_a_bundle_of_which_a_shop_shows_more_than_its_components_make(scene: Scene) -> None:
+    listing = ListingFactory.create(shop=scene.shop, sku=make_bundle({scene.sku: 2}))
+    plan_all_published_stock(at=timezone.now())
+    StockChange.objects.all().delete()
+    assert broken() == set()
+
+    PublishedStock.objects.filter(listing=listing).update(desired_quantity=99)
+
+    assert broken() == {"bundles_follow_components"}
 
 
 def test_every_check_has_a_code_of_its_own_and_is_broken_by_a_test_here() -> None:

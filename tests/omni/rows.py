@@ -52,6 +52,7 @@ from products.models import (
     AssortmentShop,
     Barcode,
     Brand,
+    BundleComponent,
     Catalogue,
     CataloguePick,
     Category,
@@ -96,6 +97,8 @@ def make_world(name: str) -> World:
     spu = Spu.objects.create(code=f"P-{name}", name=f"Serum {name}", brand=brand, category=category)
     sku = Sku.objects.create(code=f"SKU-{name}", spu=spu, name=f"Serum {name} 30 ml", list_price=Decimal(129))
     Barcode.objects.create(code=f"69{name}", sku=sku)
+    twin = Sku.objects.create(code=f"SKU-{name}-twin", spu=spu, name=f"Serum {name}, two of them")
+    BundleComponent.objects.create(bundle=twin, component=sku, units=2, weight=1)
     shop = Shop.objects.create(code=f"S-{name}", name=f"Shop {name}", channel="top", brand=brand)
     group, _made = LocationGroup.objects.get_or_create(code="east", defaults={"name": "East"})
     location = Location.objects.create(code=f"WH-{name}", name=f"Warehouse {name}", group=group)

@@ -30,7 +30,7 @@ STATEMENTS = {
     "brands": 2,
     "categories": 2,
     "spus": 3,  # + pictures
-    "skus": 4,  # + barcodes, pictures
+    "skus": 5,  # + barcodes, pictures, components of bundles
     "images": 2,
     "shops": 2,
     "listings": 2,

@@ -14,6 +14,7 @@ from omni.kernel.models import IdempotencyKey, OutboxEvent
 from orders.models import ChannelOrder, ChannelOrderVersion, OrderHold, ParkedOrder, SalesOrder
 from orders.states import Stage
 from tests.factories.api import Caller, order_body
+from tests.factories.bundles import make_bundle
 from tests.factories.orders import NOON, House, make_house
 from tests.factories.products import ListingFactory
 
@@ -280,3 +281,41 @@ def test_a_parked_order_is_retried_after_its_cause_is_mended(facts: House) -> No
     assert (answer.status_code, answer.json()["result"]) == (200, "new")
     assert (again.status_code, again.json()["code"]) == (409, "not_parked")
     assert SalesOrder.objects.get().outer_id == body["outer_id"]
+
+
+@pytest.mark.capability("P20")
+def test_an_order_shows_the_bundle_that_was_sold_and_whole_ones_are_cancelled(
+    house: House, caller: Caller
+) -> None:
+    bundle = make_bundle({house.sku: 2})
+    body = order_body(bundle, 3, shop=house.shop.code)
+    number = caller.post("orders", body).json()["number"]
+    line_id = body["lines"][0]["outer_line_id"]
+    some = {"reason": "one too many", "lines": [{"outer_line_id": line_id, "quantity": 1}]}
+
+    cancelled = caller.post(f"orders/{number}/cancel", some, key="k1")
+    again = caller.post(f"orders/{number}/cancel", some, key="k1")
+    too_many = caller.post(
+        f"orders/{number}/cancel",
+        {"reason": "all", "lines": [{"outer_line_id": line_id, "quantity": 3}]},
+    )
+    shown = caller.get(f"orders/{number}").json()
+
+    assert (cancelled.status_code, cancelled.json()["outcome"]) == (200, "cancelled")
+    assert again.json() == cancelled.json()
+    assert (too_many.status_code, too_many.json()["code"]) == (409, "not_cancellable")
+    [line] = shown["lines"]
+    assert (line["sku"], line["bundle"], line["bundle_units"]) == (house.sku.code, bundle.code, 2)
+    assert (line["quantity"], line["cancelled_quantity"]) == (6, 2)
+    [sold] = shown["bundles"]
+    assert (sold["sku"], sold["quantity"], sold["outer_line_id"]) == (bundle.code, 3, line_id)
+
+
+@pytest.mark.capability("P20")
+def test_a_sku_says_what_lies_in_it(house: House, caller: Caller) -> None:
+    bundle = make_bundle({house.sku: 2}, weights={house.sku: 3})
+    ListingFactory.create(shop=house.shop, sku=bundle)
+
+    shown = caller.get(f"skus/{bundle.code}").json()
+
+    assert shown["components"] == [{"sku": house.sku.code, "units": 2, "weight": "3.0000"}]

@@ -66,9 +66,9 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)  # type: ignore[no-any-return]
 
 
-def many(kind: Callable[..., StrictSerializer], *, at_most: int) -> Any:
+def many(kind: Callable[..., StrictSerializer], *, at_most: int, required: bool = True) -> Any:
     """A list of one or more of these objects."""
-    return kind(many=True, allow_empty=False, max_length=at_most)
+    return kind(many=True, allow_empty=False, max_length=at_most, required=required)
 
 
 class Text(serializers.CharField):
