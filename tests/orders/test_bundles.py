@@ -13,11 +13,12 @@ from inventory.availability import sellable_stock
 from inventory.fill import fill_shortages
 from inventory.models import Reservation, StockPool
 from inventory.publish import plan_published_stock
+from omni.kernel.answers import Answer
 from omni.kernel.errors import DomainError
 from orders import drift
 from orders.cancel import LineCancel, cancel_lines
 from orders.cancel_part import NotCancellable, UnitsCancel, cancel_units
-from orders.dispatch import PART_OF_A_BUNDLE, NoticeAnswer, claim_due_notices, record_notice_answers
+from orders.dispatch import PART_OF_A_BUNDLE, claim_due_notices, record_notice_answers
 from orders.draft import ChannelState, LineRefund, RefundDraft
 from orders.forget import forget_orders
 from orders.models import BundleLine, DispatchNotice, FulfilmentOrder, ReturnLine, SalesOrder, SalesOrderLine
@@ -371,7 +372,7 @@ class TestDispatch:
         due = claim_due_notices(
             shop_id=shelf.house.shop.pk, limit=10, one_parcel_per_line=one_parcel_per_line, **BY
         )
-        answers = [NoticeAnswer(notice.notice_id, ok=True) for notice in due]
+        answers = [Answer(notice.notice_id, ok=True) for notice in due]
         record_notice_answers(answers=answers, **BY)
         return [(notice.tracking_no, list(notice.lines), notice.is_whole_order) for notice in due]
 
