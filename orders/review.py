@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -23,6 +23,7 @@ from orders.models import ReviewRule, SalesOrder
 from orders.models.review import HoldKind
 from orders.record import Happening, record_happenings
 from orders.states import Stage
+from products.prices.effective import prices_at
 
 CLAIM = """
     SELECT id FROM orders_salesorder
@@ -48,8 +49,10 @@ FIELDS: Mapping[str, Any] = {
     "province": gettext_lazy("province"),
     "city": gettext_lazy("city"),
     "channel": gettext_lazy("channel"),
+    "percent_below_price": gettext_lazy("percent below the shop's price"),
 }
-NUMBERS = frozenset({"total_amount", "discount_amount", "line_count", "unit_count"})
+BELOW_PRICE = "percent_below_price"
+NUMBERS = frozenset({"total_amount", "discount_amount", "line_count", "unit_count", BELOW_PRICE})
 
 
 def _has(value: Any, wanted: Any) -> bool:
@@ -138,9 +141,11 @@ def review_captured(*, limit: int, at: datetime, by: str = "system") -> list[Rev
         .prefetch_related("lines__sku", "lines__bundle__sku")
         .order_by("pk")
     )
+    # Prices are looked up only where a rule asks for them.
+    below = percent_below_price(orders) if any(_asks(rule, BELOW_PRICE) for rule in rules) else {}
     results, holds = [], []
     for order in orders:
-        facts = order_facts(order)
+        facts = {**order_facts(order), BELOW_PRICE: below.get(order.pk, Decimal(0))}
         fired = [rule for rule in rules if rule_matches(rule, facts, order.shop_id)]
         asking = [rule.name for rule in fired if rule.action == ReviewRule.Action.HOLD]
         results.append(ReviewResult(order.pk, not asking, [rule.name for rule in fired]))
@@ -158,6 +163,27 @@ def _is_sound(rule: ReviewRule) -> bool:
     except BadInput:
         return False
     return True
+
+
+def _asks(rule: ReviewRule, field: str) -> bool:
+    return any(condition["field"] == field for condition in rule.conditions)
+
+
+def percent_below_price(orders: Iterable[SalesOrder]) -> dict[int, Decimal]:
+    """By order: how many percent its cheapest line, for what it is, lies below its shop's own price when it was placed.
+
+    The unit price is compared, so what a platform takes off an order is no matter. What has no price there, or is paid
+    in other money, is left out; 0: nothing was sold below its price.
+    """
+    lines = [(order, line) for order in orders for line in order.lines.all()]
+    prices = prices_at(asked=[(order.shop_id, line.sku_id, order.placed_at) for order, line in lines])
+    found: dict[int, Decimal] = {}
+    for (order, line), price in zip(lines, prices, strict=True):
+        if not price.amount or price.currency != order.currency:
+            continue
+        percent = (price.amount - line.unit_price) / price.amount * 100
+        found[order.pk] = max(found.get(order.pk, Decimal(0)), percent)
+    return found
 
 
 def order_facts(order: SalesOrder) -> dict[str, Any]:

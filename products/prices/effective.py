@@ -47,6 +47,23 @@ EFFECTIVE = f"""
     ORDER BY s.id, k.id, {RANK}
 """  # noqa: S608 - put together from constants
 
+# For each (shop, SKU) the price of a moment of its own. Plan: one look into price_in_force a row.
+AT_MOMENTS = f"""
+    SELECT {AMOUNT}, s.currency, c.id
+    FROM unnest(%(shops)s::bigint[], %(skus)s::bigint[], %(moments)s::timestamptz[])
+        WITH ORDINALITY AS w(shop_id, sku_id, moment, place)
+    JOIN products_shop s ON s.id = w.shop_id
+    JOIN products_sku k ON k.id = w.sku_id
+    LEFT JOIN LATERAL (
+        SELECT c.id, c.amount FROM products_price c
+        WHERE {CONCERNS} AND c.state = 'approved' AND c.starts_at <= w.moment
+          AND (c.ends_at IS NULL OR c.ends_at > w.moment)
+          AND c.amount >= {FLOOR.format(sku="k.id", currency="s.currency")}
+        ORDER BY {RANK} LIMIT 1
+    ) c ON true
+    ORDER BY w.place
+""".replace("%(at)s", "w.moment")  # noqa: S608 - put together from constants
+
 
 @dataclass(frozen=True, slots=True)
 class EffectivePrice:
@@ -66,3 +83,13 @@ def effective_prices(
         (shop_id, sku_id): EffectivePrice(amount, currency, price_id)
         for shop_id, sku_id, amount, currency, price_id in rows
     }
+
+
+def prices_at(*, asked: Sequence[tuple[int, int, datetime]]) -> list[EffectivePrice]:
+    """The same for (shop id, SKU id, moment), each at its own moment, in the order given. All of them must exist."""
+    params = {
+        "shops": [shop_id for shop_id, _sku_id, _moment in asked],
+        "skus": [sku_id for _shop_id, sku_id, _moment in asked],
+        "moments": [moment for _shop_id, _sku_id, moment in asked],
+    }
+    return [EffectivePrice(*row) for row in fetch_all(AT_MOMENTS, params)]

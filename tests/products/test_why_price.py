@@ -12,7 +12,7 @@ import pytest
 from products.models import Price, Shop, Sku
 from products.prices.ask import ask_for_prices
 from products.prices.decide import approve_prices
-from products.prices.effective import effective_prices
+from products.prices.effective import effective_prices, prices_at
 from products.prices.faults import PriceDraft
 from products.prices.set_floor import NewFloor, set_floors
 from products.prices.why import Candidate, Lost, Scope, why_price
@@ -129,6 +129,8 @@ def test_the_batch_and_the_reasons_always_agree(seed: int) -> None:
         found = effective_prices(
             shop_ids=[shop.pk for shop in shops], sku_ids=[sku.pk for sku in skus], at=at
         )
+        pairs = [(shop.pk, sku.pk) for shop in shops for sku in skus]
+        assert prices_at(asked=[(*pair, at) for pair in pairs]) == [found[pair] for pair in pairs]
         for shop in shops:
             for sku in skus:
                 why = why_price(shop=shop, sku=sku, at=at)
