@@ -249,6 +249,7 @@ SPECTACULAR_SETTINGS = {
         "Grade": "inventory.models.stock.Grade",
         "OrderState": "orders.api.serializers.STATES",
         "CaptureResult": "orders.api.serializers.RESULTS",
+        "PriceKind": "products.models.Price.Kind",
         "DefineResult": "products.api.products_in.RESULTS",
         "DefineLineResult": "products.api.products_in.LINE_RESULTS",
     },

@@ -72,28 +72,46 @@ def why_price(*, shop: Shop, sku: Sku, at: datetime) -> PriceWhy:
 
     The same rules as `effective_prices`, by another way: a test holds them to one another.
     """
+    [why] = why_prices(shop=shop, skus=[sku], at=at)
+    return why
+
+
+def why_prices(*, shop: Shop, skus: Sequence[Sku], at: datetime) -> list[PriceWhy]:
+    """The same for many SKUs, in the order given. Four statements, however many they are."""
     own = Q(shop=shop) | Q(shop=None, channel__in=["", shop.channel])
-    approved = Price.objects.filter(own, sku=sku, currency=shop.currency, state=PriceState.APPROVED)
-    in_force = approved.filter(Q(ends_at=None) | Q(ends_at__gt=at), starts_at__lte=at)
-    floors = FloorPrice.objects.filter(sku=sku, currency=shop.currency, since__lte=at)
-    floor = floors.order_by("-since").first()
-    ranked = sorted(in_force.select_related("shop"), key=_rank)
-    winner, beaten = _choose(ranked, sku, shop, floor.amount if floor else Decimal(0))
-    return PriceWhy(
-        shop=shop,
-        sku=sku,
-        at=at,
-        currency=shop.currency,
-        winner=winner,
-        beaten=beaten,
-        next=list(approved.filter(starts_at__gt=at).select_related("shop").order_by("starts_at")[:NEXT_MAX]),
-        floor=floor if floor and floor.amount else None,
-        published=list(
-            PublishedPrice.objects.filter(shop=shop, listing__sku=sku)
-            .select_related("listing")
-            .order_by("pk")
-        ),
-    )
+    approved = Price.objects.filter(own, sku__in=skus, currency=shop.currency, state=PriceState.APPROVED)
+    approved = approved.select_related("shop").order_by("starts_at")
+    in_force: dict[int, list[Price]] = {}
+    for price in approved.filter(Q(ends_at=None) | Q(ends_at__gt=at), starts_at__lte=at):
+        in_force.setdefault(price.sku_id, []).append(price)
+    following: dict[int, list[Price]] = {}
+    for price in approved.filter(starts_at__gt=at):
+        following.setdefault(price.sku_id, []).append(price)
+    floors = FloorPrice.objects.filter(sku__in=skus, currency=shop.currency, since__lte=at)
+    by_sku = {floor.sku_id: floor for floor in floors.order_by("since")}  # the latest stays
+    published: dict[int, list[PublishedPrice]] = {}
+    told = PublishedPrice.objects.filter(shop=shop, listing__sku__in=skus)
+    for row in told.select_related("listing").order_by("pk"):
+        published.setdefault(row.listing.sku_id, []).append(row)
+    answers = []
+    for sku in skus:
+        floor = by_sku.get(sku.pk)
+        ranked = sorted(in_force.get(sku.pk, ()), key=_rank)
+        winner, beaten = _choose(ranked, sku, shop, floor.amount if floor else Decimal(0))
+        answers.append(
+            PriceWhy(
+                shop=shop,
+                sku=sku,
+                at=at,
+                currency=shop.currency,
+                winner=winner,
+                beaten=beaten,
+                next=following.get(sku.pk, [])[:NEXT_MAX],
+                floor=floor if floor and floor.amount else None,
+                published=published.get(sku.pk, []),
+            )
+        )
+    return answers
 
 
 def _rank(price: Price) -> tuple[bool, bool, bool]:

@@ -21,6 +21,7 @@ from products.observe import SeenItem, observe_items
 from products.update import update_listings
 from tests.factories.api import Caller
 from tests.factories.orders import NOON, House, line_draft, make_house, order_draft
+from tests.factories.prices import asked
 from tests.factories.products import ListingFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.capability("I3")]
@@ -37,6 +38,7 @@ STATEMENTS = {
     "listing-requests": 2,
     "outer-items": 4,  # + suggestions, those of them that the caller may see
     "drifts": 2,
+    "price-requests": 2,
     "locations": 2,
     "stock/levels": 2,
     "stock/published": 2,
@@ -60,6 +62,7 @@ def furnish(house: House) -> None:
     told = {"what": "title", "ours": "a", "theirs": "b", "version": 1, "cause": "unsaid"}
     ListingDrift.objects.create(listing=listing, shop=house.shop, **told, **moments)
     PublishedStock.objects.create(listing=listing, shop=house.shop)
+    asked(house.sku, 99, shop=house.shop)
     house.take(order_draft(line_draft(house.sku, sku_code="?")))
     ship(house, house.order())
 

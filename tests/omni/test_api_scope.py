@@ -13,11 +13,12 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from integrations.models import ListingDrift
 from inventory.models import PublishedStock
 from orders.models import ParkedOrder, SalesOrder
-from products.models import Brand, Image, Listing, ListingRequest, OuterItem, StaffScope
+from products.models import Brand, Image, Listing, ListingRequest, OuterItem, Price, StaffScope
 from products.observe import SeenItem, observe_items
 from products.update import retitle_listings
 from tests.factories.api import Caller, order_body
 from tests.factories.orders import NOON, House, line_draft, make_house, order_draft
+from tests.factories.prices import asked
 from tests.factories.products import ListingFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.capability("I3")]
@@ -34,6 +35,7 @@ LISTS = {
     "listing-requests": "id",
     "outer-items": "id",
     "drifts": "id",
+    "price-requests": "id",
     "locations": "code",
     "stock/levels": "",
     "stock/published": "",
@@ -81,6 +83,7 @@ def furnish(name: str) -> House:
         held_since=NOON,
         seen_at=NOON,
     )
+    asked(house.sku, 99, shop=house.shop)
     Image.objects.create(
         brand=brand, name=f"{name}-image", kind="png", width=1, height=1, bytes=1, created_by="user:1"
     )
@@ -121,6 +124,7 @@ def detail_paths(house: House) -> list[str]:
         f"listing-requests/{ListingRequest.objects.get(shop=house.shop).pk}",
         f"outer-items/{OuterItem.objects.get(shop=house.shop, state='unmapped').pk}",
         f"drifts/{ListingDrift.objects.get(shop=house.shop).pk}",
+        f"price-requests/{Price.objects.get(shop=house.shop).pk}",
         f"orders/{order.number}",
         f"parked-orders/{ParkedOrder.objects.get(shop=house.shop).pk}",
     ]
@@ -155,6 +159,7 @@ def test_filters_by_what_belongs_to_others_find_nothing(ours: House, theirs: Hou
         "orders?outer_id=theirs-order",
         "listings?sku=theirs-sku",
         "skus?code=theirs-sku",
+        "price-requests?sku=theirs-sku",
         "stock/levels?sku=theirs-sku",
         "stock/published?shop=theirs-shop",
         "parked-orders?outer_id=theirs-parked",
@@ -282,6 +287,11 @@ def test_every_endpoint_is_in_this_walk(ours: House) -> None:
         "outer-items/ignore",
         "drifts/push",
         "drifts/accept",
+        "prices",
+        "price-requests/submit",
+        "price-requests/approve",
+        "price-requests/reject",
+        "price-requests/withdraw",
         "orders/batch",
         "orders/<number>/cancel",
         "parked-orders/<pk>/retry",
