@@ -19,7 +19,7 @@ from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import column
 from omni.kernel.display import Money
 from omni.wiring import BUNDLE_OBJECTIONS
-from products.admin.master import SkuAdmin, SkuBrandFilter
+from products.admin.master import SkuAdmin
 from products.admin.operated import OperatedAdmin, OperatedForm
 from products.compose import UNITS_MAX, BundleDraft, ComponentDraft, define_bundles
 from products.models import BundleComponent, Sku
@@ -138,7 +138,6 @@ class BundleAdmin(OperatedAdmin):
     brand_path = "spu__brand_id"
     list_display = ("code", "name", "show_brand", "show_price", "show_components", "is_active")
     list_select_related = ("spu__brand",)
-    list_filter = (SkuBrandFilter,)
     search_fields = ("name",)
     search_help_text = _("Part of a name, the beginning of a code, a tag, or a whole barcode")
     fields = ("code", "name", "show_price", "reason")

@@ -54,6 +54,12 @@ def _read_scope(user_id: int) -> Scope:
     return Scope(frozenset(shops), frozenset(whole_brands | brands_of_shops))
 
 
+def scope_of_brand(brand_id: int) -> Scope:
+    """What somebody would see who was given this brand alone."""
+    shops = Shop.objects.filter(brand_id=brand_id).values_list("pk", flat=True)
+    return Scope(frozenset(shops), frozenset({brand_id}))
+
+
 def visible_shop_ids(user: Any) -> frozenset[int] | None:
     """The shops whose orders and listings the user may see; None: every shop."""
     scope = scope_of(user)

@@ -19,7 +19,6 @@ from inventory.admin.sku_page import sku_page
 from inventory.models import Shortage, SkuStock, StockLevel, StockPool
 from inventory.models.stock import Grade, PoolKind
 from omni.kernel.admin_base import column
-from products.admin.master import SkuBrandFilter
 from products.admin.scoped import ScopedAdmin
 
 
@@ -43,7 +42,6 @@ class SkuStockAdmin(ScopedAdmin):
         "show_safety",
         "show_short",
     )
-    list_filter = (SkuBrandFilter,)
     search_fields = ("code__startswith", "barcodes__code__exact")
     search_help_text = _("The beginning of a SKU code, or a whole barcode")
 

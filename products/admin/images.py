@@ -20,7 +20,7 @@ from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import RowResult, column
 from omni.kernel.display import number_text
 from omni.kernel.errors import DomainError
-from products.admin.scoped import BrandFilter, ScopedAdmin
+from products.admin.scoped import ScopedAdmin
 from products.images.keep import Kept, Sent, keep_images, remove_image
 from products.images.show import Subject, show_also, show_images
 from products.models import Brand, Image, ImageUse, Listing, Sku, Spu
@@ -132,7 +132,6 @@ class ImageAdmin(ScopedAdmin):
     list_display = ("show_thumbnail", "name", "brand", "show_size", "show_uses", "show_by", "created_at")
     list_display_links = ("name",)
     list_select_related = ("brand",)
-    list_filter = (BrandFilter,)
     search_fields = ("name__startswith", "sha256__exact")
     search_help_text = _("The beginning of a file name")
     actions = ("show_on", "remove")

@@ -21,7 +21,7 @@ from products.admin.listing_acts import DraftingActs
 from products.admin.operated import AttributeValues, OperatedAdmin, OperatedForm, Tags, read_flags
 from products.admin.panels import PanelledAdmin, components_panel, listings_panel, pictures_panel, skus_panel
 from products.admin.pictures import PicturesPage
-from products.admin.scoped import BrandFilter, ScopedAdmin
+from products.admin.scoped import ScopedAdmin
 from products.arrange import create_category, move_category, rename_category
 from products.define import Defined, ProductDraft, SkuDraft, define_products
 from products.label import take_off_barcode
@@ -105,7 +105,6 @@ class SpuAdmin(GridPage, PicturesPage, PanelledAdmin, OperatedAdmin):
     brand_path = "brand_id"
     list_display = ("code", "name", "brand", "category", "season", "created_at")
     list_select_related = ("brand", "category")
-    list_filter = (BrandFilter,)
     search_fields = ("name",)
     search_help_text = _("Part of a name, the beginning of a code, a tag, or a whole barcode")
     autocomplete_fields = ("brand", "category")
@@ -184,10 +183,6 @@ def flags_of(category_id: int | None) -> frozenset[str]:
     return frozenset(row.code for row in template_of(category_id) if row.kind == yes_no)
 
 
-class SkuBrandFilter(BrandFilter):
-    path = "spu__brand_id"
-
-
 @admin.register(Sku)
 class SkuAdmin(DraftingActs, PickingActs, PicturesPage, PanelledAdmin, OperatedAdmin):
     form = SkuForm
@@ -200,7 +195,7 @@ class SkuAdmin(DraftingActs, PickingActs, PicturesPage, PanelledAdmin, OperatedA
     brand_path = "spu__brand_id"
     list_display = ("code", "name", "show_brand", "show_price", "weight_grams", "is_active")
     list_select_related = ("spu__brand",)
-    list_filter = (SkuBrandFilter, HeldFilter)
+    list_filter = (HeldFilter,)
     search_fields = ("name",)
     search_help_text = _("Part of a name, the beginning of a code, a tag, or a whole barcode")
     autocomplete_fields = ("spu",)

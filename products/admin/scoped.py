@@ -12,7 +12,31 @@ from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.admin_base import BaseAdmin
 from products.models import Brand, Shop
-from products.scope import Scope, scope_of
+from products.scope import Scope, scope_of, scope_of_brand
+
+
+class BrandFilter(SimpleListFilter):
+    """What somebody would see who was given one brand alone, offering only the brands that the viewer may see."""
+
+    title = _("brand")
+    parameter_name = "brand"
+
+    def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
+        self.model_admin = model_admin
+        super().__init__(request, params, model, model_admin)
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
+        brands, scope = Brand.objects.order_by("code"), scope_of(request.user)
+        if not scope.is_everything:
+            brands = brands.filter(pk__in=scope.brand_ids)
+        return [(str(pk), name) for pk, name in brands.values_list("pk", "name")[:200]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if not (value and value.isascii() and value.isdigit() and len(value) < 19):
+            return queryset
+        narrowed: QuerySet[Any] = self.model_admin.limit_to_scope(queryset, scope_of_brand(int(value)))
+        return narrowed
 
 
 class ScopedAdmin(BaseAdmin):
@@ -20,11 +44,16 @@ class ScopedAdmin(BaseAdmin):
 
     `shop_path`, `brand_path`: the look-up from the row to the id of its shop or brand. `is_house_wide`: the
     rows belong to nobody in particular (warehouses, schedules); Django's permission alone decides.
+    All others can be filtered by brand.
     """
 
     shop_path: ClassVar[str] = ""
     brand_path: ClassVar[str] = ""
     is_house_wide: ClassVar[bool] = False
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        filters = super().get_list_filter(request)
+        return filters if self.is_house_wide or self.model is Brand else (BrandFilter, *filters)
 
     def limit_to_viewer(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         scope = scope_of(request.user)
@@ -52,24 +81,6 @@ class ShopFilter(SimpleListFilter):
         if not scope.is_everything:
             shops = shops.filter(pk__in=scope.shop_ids)
         return [(str(pk), name) for pk, name in shops.values_list("pk", "name")[:200]]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value()
-        return queryset.filter(**{self.path: int(value)}) if value and value.isdigit() else queryset
-
-
-class BrandFilter(SimpleListFilter):
-    """By brand, offering only the brands that the viewer may see."""
-
-    title = _("brand")
-    parameter_name = "brand"
-    path = "brand_id"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
-        brands, scope = Brand.objects.order_by("code"), scope_of(request.user)
-        if not scope.is_everything:
-            brands = brands.filter(pk__in=scope.brand_ids)
-        return [(str(pk), name) for pk, name in brands.values_list("pk", "name")[:200]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.admin_base import column
 from products.admin.operated import OperatedAdmin, OperatedForm, PairsOfOptions
-from products.admin.scoped import BrandFilter, choice_filter
+from products.admin.scoped import choice_filter
 from products.arrange import AttributeDraft, change_attribute, define_attribute
 from products.models import CategoryAttribute, CodeRule
 from products.models.coding import CodeKind
@@ -69,7 +69,7 @@ class CodeRuleAdmin(OperatedAdmin):
     list_display = ("show_kind", "brand", "pattern")
     list_display_links = ("show_kind", "pattern")
     list_select_related = ("brand",)
-    list_filter = (BrandFilter, choice_filter("kind"))
+    list_filter = (choice_filter("kind"),)
     autocomplete_fields = ("brand",)
     fields = ("kind", "brand", "pattern")
     fixed_fields = ("kind", "brand")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -141,6 +141,6 @@ READ_IMAGES = ImagesIn()
 IN_ORDER = Prefetch("image_uses", ImageUse.objects.order_by("position"))
 
 
-def image_ids(uses: Sequence[ImageUse]) -> list[int]:
+def image_ids(uses: Iterable[ImageUse]) -> list[int]:
     """Of uses that were fetched by IN_ORDER."""
     return [use.image_id for use in uses]

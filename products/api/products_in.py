@@ -69,7 +69,7 @@ class SpuIn(StrictSerializer):
     tags = serializers.ListField(child=Text(max_length=32), max_length=50, required=False)
     description = Text(max_length=20_000, required=False, allow_blank=True)
     attributes = serializers.DictField(child=Said(allow_null=True), required=False)
-    skus = SkuIn(many=True, max_length=SKUS_MAX, required=False)
+    skus = many(SkuIn, at_most=SKUS_MAX, required=False, allow_empty=True)
 
 
 class SpuBatchIn(StrictSerializer):
@@ -97,7 +97,9 @@ class DefinedLineOut(serializers.Serializer[Any]):
     result = serializers.ChoiceField(choices=LINE_RESULTS)
     reason = serializers.CharField()
     detail = serializers.CharField()
-    fields = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+    fields = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField())
+    )
     skus = DefinedSkuOut(many=True)
 
 

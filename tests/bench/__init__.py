@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tests.bench import api, capture, imports, publish, queues, reserve
+from tests.bench import api, capture, imports, master, publish, queues, reserve
 from tests.bench.measure import Result
 from tests.bench.size import Size
 
@@ -15,4 +15,5 @@ BENCHES: Mapping[str, Callable[[Size], list[Result]]] = {
     "publish": publish.run,
     "queues": queues.run,
     "import": imports.run,
+    "master": master.run,
 }

@@ -18,7 +18,7 @@ from django.urls import reverse
 from integrations.models import Connection
 from omni.kernel.admin_base import BaseAdmin
 from products.admin.scoped import ScopedAdmin
-from products.models import StaffScope
+from products.models import Brand, StaffScope
 from tests.omni.rows import World, make_world
 
 pytestmark = pytest.mark.django_db
@@ -134,6 +134,21 @@ def test_staff_see_the_rows_of_their_shop_and_never_those_of_another(
         assert their_keys, f"{model.__name__}: nothing is shown to its owner"
         assert shared == set(), f"{model.__name__}: both see {shared}"
         assert my_keys < all_keys
+
+
+@pytest.mark.capability("P5")
+def test_every_list_is_filtered_by_brand(worlds: tuple[World, World], boss: Client) -> None:
+    """Filtered by a brand, everybody's list is that of somebody who was given the brand alone."""
+    mine = staff_client("mine", worlds[0])
+    for model, page in SCOPED:
+        if model is Brand:
+            continue
+        lists = lists_of(model, page)
+
+        filtered = shown_keys(boss, [f"{address}?brand={worlds[0].brand.pk}" for address in lists])
+
+        assert filtered == shown_keys(mine, lists), model.__name__
+        assert filtered < shown_keys(boss, lists), model.__name__
 
 
 def test_staff_without_a_scope_see_nothing(worlds: tuple[World, World]) -> None:

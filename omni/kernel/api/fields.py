@@ -66,9 +66,11 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)  # type: ignore[no-any-return]
 
 
-def many(kind: Callable[..., StrictSerializer], *, at_most: int, required: bool = True) -> Any:
-    """A list of one or more of these objects."""
-    return kind(many=True, allow_empty=False, max_length=at_most, required=required)
+def many(
+    kind: Callable[..., StrictSerializer], *, at_most: int, required: bool = True, allow_empty: bool = False
+) -> Any:
+    """A list of these objects, of one or more unless `allow_empty`."""
+    return kind(many=True, allow_empty=allow_empty, max_length=at_most, required=required)
 
 
 class Text(serializers.CharField):
