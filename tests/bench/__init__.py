@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tests.bench import api, capture, imports, master, publish, queues, reserve
+from tests.bench import api, assortment, capture, imports, master, publish, queues, reserve
 from tests.bench.measure import Result
 from tests.bench.size import Size
 
@@ -16,4 +16,5 @@ BENCHES: Mapping[str, Callable[[Size], list[Result]]] = {
     "queues": queues.run,
     "import": imports.run,
     "master": master.run,
+    "assortment": assortment.run,
 }

@@ -15,7 +15,16 @@ class Size:
     changed_skus: int  # of the bench of publishing
     orders: int  # that the queues are looked at with
     imported: int  # SKUs in one file
+    assorted: int  # SKUs over which the rules go
 
 
-FULL = Size(repeats=5, skus=10_000, batches=15, changed_skus=1_000, orders=1_000_000, imported=100_000)
-QUICK = Size(repeats=1, skus=300, batches=1, changed_skus=60, orders=2_000, imported=1_000)
+FULL = Size(
+    repeats=5,
+    skus=10_000,
+    batches=15,
+    changed_skus=1_000,
+    orders=1_000_000,
+    imported=100_000,
+    assorted=100_000,
+)
+QUICK = Size(repeats=1, skus=300, batches=1, changed_skus=60, orders=2_000, imported=1_000, assorted=1_000)
