@@ -252,6 +252,8 @@ SPECTACULAR_SETTINGS = {
         "PriceKind": "products.models.Price.Kind",
         "DefineResult": "products.api.products_in.RESULTS",
         "DefineLineResult": "products.api.products_in.LINE_RESULTS",
+        "AssortmentState": "products.models.assortment.AssortmentRun.State",
+        "AssortmentLineState": "products.models.assortment.AssortmentRow.State",
     },
 }
 

@@ -6,6 +6,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from products.api import views
+from products.api.assortment import AssortmentRuleView, AssortmentRunView, CatalogueView
 from products.api.images import ImageView
 from products.api.listings import ListingRequestView, ListingView
 from products.api.outer_items import OuterItemView
@@ -22,5 +23,8 @@ router.register("listings", ListingView, "listing")
 router.register("listing-requests", ListingRequestView, "listing-request")
 router.register("outer-items", OuterItemView, "outer-item")
 router.register("price-requests", PriceRequestView, "price-request")
+router.register("catalogues", CatalogueView, "catalogue")
+router.register("assortment-rules", AssortmentRuleView, "assortment-rule")
+router.register("assortment-runs", AssortmentRunView, "assortment-run")
 
 urlpatterns = [path("prices", EffectiveView.as_view(), name="prices"), *router.urls]

@@ -16,7 +16,16 @@ from orders.models import FulfilmentOrder, ParcelLine, SalesOrder
 from orders.release import ReleaseAnswer, claim_planned, record_release_answers
 from orders.review import review_captured
 from orders.source import source_orders
-from products.models import Barcode, Image, ImageUse
+from products.models import (
+    AssortmentRule,
+    AssortmentRun,
+    AssortmentShop,
+    Barcode,
+    Catalogue,
+    Image,
+    ImageUse,
+    ShopCatalogue,
+)
 from products.observe import SeenItem, observe_items
 from products.update import update_listings
 from tests.factories.api import Caller
@@ -39,6 +48,9 @@ STATEMENTS = {
     "outer-items": 4,  # + suggestions, those of them that the caller may see
     "drifts": 2,
     "price-requests": 2,
+    "catalogues": 3,  # + their shops
+    "assortment-rules": 3,  # + their shops
+    "assortment-runs": 3,  # + their shops
     "locations": 2,
     "stock/levels": 2,
     "stock/published": 2,
@@ -63,6 +75,13 @@ def furnish(house: House) -> None:
     ListingDrift.objects.create(listing=listing, shop=house.shop, **told, **moments)
     PublishedStock.objects.create(listing=listing, shop=house.shop)
     asked(house.sku, 99, shop=house.shop)
+    number = Catalogue.objects.count()
+    catalogue = Catalogue.objects.create(code=f"c{number}", name="c", brand=house.sku.spu.brand)
+    ShopCatalogue.objects.get_or_create(shop=house.shop, defaults={"catalogue": catalogue})
+    rule = AssortmentRule.objects.create(name=f"r{number}", brand=house.sku.spu.brand)
+    rule.shops.set([house.shop])
+    run = AssortmentRun.objects.create(source="person", judged_at=NOON, created_by="user:1")
+    AssortmentShop.objects.create(run=run, shop=house.shop)
     house.take(order_draft(line_draft(house.sku, sku_code="?")))
     ship(house, house.order())
 

@@ -13,7 +13,20 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from integrations.models import ListingDrift
 from inventory.models import PublishedStock
 from orders.models import ParkedOrder, SalesOrder
-from products.models import Brand, Image, Listing, ListingRequest, OuterItem, Price, StaffScope
+from products.models import (
+    AssortmentRule,
+    AssortmentRun,
+    AssortmentShop,
+    Brand,
+    Catalogue,
+    Image,
+    Listing,
+    ListingRequest,
+    OuterItem,
+    Price,
+    ShopCatalogue,
+    StaffScope,
+)
 from products.observe import SeenItem, observe_items
 from products.update import retitle_listings
 from tests.factories.api import Caller, order_body
@@ -36,6 +49,9 @@ LISTS = {
     "outer-items": "id",
     "drifts": "id",
     "price-requests": "id",
+    "catalogues": "code",
+    "assortment-rules": "id",
+    "assortment-runs": "id",
     "locations": "code",
     "stock/levels": "",
     "stock/published": "",
@@ -87,6 +103,14 @@ def furnish(name: str) -> House:
     Image.objects.create(
         brand=brand, name=f"{name}-image", kind="png", width=1, height=1, bytes=1, created_by="user:1"
     )
+    catalogue = Catalogue.objects.create(code=f"{name}-catalogue", name=f"{name} catalogue", brand=brand)
+    ShopCatalogue.objects.create(shop=house.shop, catalogue=catalogue)
+    rule = AssortmentRule.objects.create(name=f"{name} rule", brand=brand)
+    rule.shops.set([house.shop])
+    run = AssortmentRun.objects.create(
+        state="planned", source="person", judged_at=NOON, created_by=f"{name} person"
+    )
+    AssortmentShop.objects.create(run=run, shop=house.shop, state="planned")
     house.order(line_draft(house.sku), outer_id=f"{name}-order")
     house.take(order_draft(line_draft(house.sku, sku_code="?"), outer_id=f"{name}-parked"))
     return house
@@ -125,6 +149,9 @@ def detail_paths(house: House) -> list[str]:
         f"outer-items/{OuterItem.objects.get(shop=house.shop, state='unmapped').pk}",
         f"drifts/{ListingDrift.objects.get(shop=house.shop).pk}",
         f"price-requests/{Price.objects.get(shop=house.shop).pk}",
+        f"catalogues/{Catalogue.objects.get(brand=house.shop.brand).code}",
+        f"assortment-rules/{AssortmentRule.objects.get(shops=house.shop).pk}",
+        f"assortment-runs/{AssortmentRun.objects.get(shops__shop=house.shop).pk}",
         f"orders/{order.number}",
         f"parked-orders/{ParkedOrder.objects.get(shop=house.shop).pk}",
     ]
@@ -292,6 +319,7 @@ def test_every_endpoint_is_in_this_walk(ours: House) -> None:
         "price-requests/approve",
         "price-requests/reject",
         "price-requests/withdraw",
+        *(f"assortment-runs/<one>/{act}" for act in ("lines", "apply", "drop")),
         "orders/batch",
         "orders/<number>/cancel",
         "parked-orders/<pk>/retry",
