@@ -26,6 +26,15 @@ PUBLISHED = """
     SELECT count(*), extract(epoch FROM now() - min(desired_at))::float8 FROM (
         SELECT desired_at FROM inventory_publishedstock WHERE desired_version > acked_version LIMIT %(limit)s) q
 """
+# Plan: published_price_due and price_change_due; a price that is scheduled for later waits for nobody.
+PRICES_PUBLISHED = """
+    SELECT count(*), extract(epoch FROM now() - min(desired_at))::float8 FROM (
+        SELECT desired_at FROM products_publishedprice WHERE desired_version > acked_version LIMIT %(limit)s) q
+"""
+PRICES_UNPLANNED = """
+    SELECT count(*), extract(epoch FROM now() - min(due_at))::float8 FROM (
+        SELECT due_at FROM products_pricechange WHERE due_at <= now() ORDER BY due_at, id LIMIT %(limit)s) q
+"""
 UNPLANNED = """
     SELECT count(*), extract(epoch FROM now() - min(at))::float8
     FROM (SELECT at FROM inventory_stockchange ORDER BY id LIMIT %(limit)s) q
@@ -71,6 +80,8 @@ class Standing:
     dead_letters: int
     published: Lag
     unplanned: Lag
+    prices_published: Lag
+    prices_unplanned: Lag
     drifts: dict[str, Lag]
     connections: list[ConnectionStanding]
     problems: list[str] = field(default_factory=list)
@@ -92,6 +103,8 @@ def read_standing(*, at: datetime) -> Standing:
         dead_letters=dead,
         published=_lag(*fetch_all(PUBLISHED, {"limit": COUNT_UPTO})[0]),
         unplanned=_lag(*fetch_all(UNPLANNED, {"limit": COUNT_UPTO})[0]),
+        prices_published=_lag(*fetch_all(PRICES_PUBLISHED, {"limit": COUNT_UPTO})[0]),
+        prices_unplanned=_lag(*fetch_all(PRICES_UNPLANNED, {"limit": COUNT_UPTO})[0]),
         drifts={code: _lag(*counted) for code, counted in open_drifts(limit=COUNT_UPTO).items()},
         connections=[
             _connection(row, at) for row in Connection.objects.order_by("code").prefetch_related("cursors")
@@ -132,6 +145,14 @@ def _problems(standing: Standing) -> list[str]:
         found.append(f"outbox: {standing.dead_letters} dead letters")
     if standing.published.oldest_seconds > PUBLISHED_LAG_MAX:
         found.append(f"published stock: the oldest number waits {standing.published.oldest_seconds:.0f} s")
+    if standing.prices_published.oldest_seconds > PUBLISHED_LAG_MAX:
+        found.append(
+            f"prices: the oldest waits {standing.prices_published.oldest_seconds:.0f} s for its channel"
+        )
+    if standing.prices_unplanned.oldest_seconds > PUBLISHED_LAG_MAX:
+        found.append(
+            f"prices: the oldest change waits {standing.prices_unplanned.oldest_seconds:.0f} s to be planned"
+        )
     if standing.orders["dispatch_failed"]:
         found.append(f"dispatch notices: {standing.orders['dispatch_failed']} failed")
     found += [

@@ -21,6 +21,7 @@ from products.admin.listing_acts import DraftingActs
 from products.admin.operated import AttributeValues, OperatedAdmin, OperatedForm, Tags, read_flags
 from products.admin.panels import PanelledAdmin, components_panel, listings_panel, pictures_panel, skus_panel
 from products.admin.pictures import PicturesPage
+from products.admin.price_acts import PricingActs
 from products.admin.scoped import ScopedAdmin
 from products.arrange import create_category, move_category, rename_category
 from products.define import Defined, ProductDraft, SkuDraft, define_products
@@ -184,7 +185,7 @@ def flags_of(category_id: int | None) -> frozenset[str]:
 
 
 @admin.register(Sku)
-class SkuAdmin(DraftingActs, PickingActs, PicturesPage, PanelledAdmin, OperatedAdmin):
+class SkuAdmin(DraftingActs, PickingActs, PricingActs, PicturesPage, PanelledAdmin, OperatedAdmin):
     form = SkuForm
     panels = (
         "products/pictures_panel.html",
@@ -213,7 +214,7 @@ class SkuAdmin(DraftingActs, PickingActs, PicturesPage, PanelledAdmin, OperatedA
     )
     readonly_fields = ("created_at",)
     fixed_fields = ("code", "spu")
-    actions = ("draft_listings", "pick_for_catalogue")
+    actions = ("draft_listings", "pick_for_catalogue", "change_prices")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -6,34 +6,30 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.actors import user_actor
-from omni.kernel.admin_base import Queue, RowResult, column, show_faults
+from omni.kernel.admin_base import Queue, RowResult, column
 from omni.kernel.display import Money
-from omni.kernel.errors import DomainError
 from omni.kernel.names import name_actors
-from products.admin.price_forms import FloorForm, PriceForm, ReasonForm, WhyForm, digest_of
-from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
-from products.models import FloorPrice, Price, PublishedPrice, Shop, Sku
+from products.admin.floor_prices import below_rows
+from products.admin.price_forms import PriceForm, ReasonForm, WhyForm, digest_of
+from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter, visible_skus_of
+from products.models import Price, Shop, Sku
 from products.prices.ask import ask_for_prices, submit_prices
 from products.prices.calendar import steps_between
 from products.prices.decide import approve_prices, reject_prices, withdraw_prices
-from products.prices.floors import BelowFloor, approved_below_floor
-from products.prices.outcome import PriceOutcome, moment_text
-from products.prices.publish import push_prices_again
-from products.prices.set_floor import set_floors
+from products.prices.floors import approved_below_floor
+from products.prices.outcome import PriceOutcome
 from products.prices.states import PriceState
 from products.prices.why import Candidate, Lost, Scope, scope_of_price, why_price
 from products.scope import Scope as Viewer
@@ -270,7 +266,9 @@ class PriceAdmin(ScopedAdmin):
                 }
             )
         below = (
-            _below(approved_below_floor(at=now, limit=200)) if scope_of(request.user).is_everything else []
+            below_rows(approved_below_floor(at=now, limit=200))
+            if scope_of(request.user).is_everything
+            else []
         )
         return self._page(
             request, "price_calendar_page.html", _("Calendar of prices"), days=days.items(), below=below
@@ -351,163 +349,6 @@ class PriceAdmin(ScopedAdmin):
         return self.who(price, price.decided_by)
 
 
-@admin.register(FloorPrice)
-class FloorPriceAdmin(ScopedAdmin):
-    intro = _(
-        "Below its floor price a SKU is sold nowhere, whatever was approved before. 0: no floor any more."
-    )
-    brand_path = "sku__spu__brand_id"
-    actors = ("set_by",)
-    list_display = ("show_sku", "show_amount", "since", "reason", "show_by", "set_at")
-    list_display_links = ("show_sku",)
-    list_select_related = ("sku",)
-    search_fields = ("sku__code__exact",)
-    search_help_text = _("A whole SKU code")
-    shown_as = {"set_by": "show_by"}
-
-    def get_intro(self, request: HttpRequest) -> dict[str, Any] | None:
-        intro = super().get_intro(request) or {}
-        if not self.has_operate_permission(request):
-            return intro
-        link = {"url": reverse("admin:products_floorprice_put"), "label": gettext("Set floor prices")}
-        return {**intro, "links": [link]}
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.put_view)
-        return [path("set/", view, name="products_floorprice_put"), *super().get_urls()]
-
-    def put_view(self, request: HttpRequest) -> HttpResponse:
-        """Set floors for many SKUs, and say which approved prices lie below them now."""
-        if not self.has_operate_permission(request):
-            raise PermissionDenied
-        skus, allowed = visible_skus_of(self, request), whole_brand_ids(request.user)
-        if allowed is not None:
-            skus = skus.filter(spu__brand_id__in=allowed)
-        now = timezone.localtime().strftime("%Y-%m-%dT%H:%M")
-        form = FloorForm(request.POST or None, skus=skus, user=request.user, initial={"since": now})
-        below: list[BelowFloor] = []
-        if request.method == "POST" and form.is_valid():
-            try:
-                below = set_floors(
-                    floors=form.floors(),
-                    reason=form.cleaned_data["reason"],
-                    at=timezone.now(),
-                    by=user_actor(request.user),
-                )
-            except DomainError as refusal:
-                show_faults(form, refusal)
-            else:
-                messages.success(request, gettext("The floor prices are set."))
-                if not below:
-                    return redirect("admin:products_floorprice_changelist")
-        request.current_app = self.admin_site.name
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("Set floor prices"),
-            "form": form,
-            "below": _below(below),
-        }
-        return TemplateResponse(request, "products/floor_page.html", context)
-
-    @column(description=_("SKU"))
-    def show_sku(self, floor: FloorPrice) -> str:
-        return floor.sku.code
-
-    @column(description=_("floor price"))
-    def show_amount(self, floor: FloorPrice) -> str:
-        return Money(floor.amount, floor.currency).text()
-
-    @column(description=_("set by"))
-    def show_by(self, floor: FloorPrice) -> str:
-        return self.who(floor, floor.set_by)
-
-
-class UntoldFilter(SimpleListFilter):
-    title = _("acknowledged")
-    parameter_name = "drift"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
-        return [("due", _("not yet"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == "due":
-            return queryset.filter(desired_version__gt=F("acked_version"))
-        return queryset
-
-
-@admin.register(PublishedPrice)
-class PublishedPriceAdmin(ScopedAdmin):
-    intro = _("Per listing: the price that the channel should show, what we sent, and what it said it took.")
-    shop_path = "shop_id"
-    list_display = (
-        "show_sku",
-        "shop",
-        "show_listing",
-        "show_desired",
-        "show_sent",
-        "show_acked",
-        "show_state",
-        "acked_at",
-        "last_error",
-        "show_why",
-    )
-    list_display_links = ("show_sku",)
-    list_select_related = ("listing__sku", "shop")
-    list_filter = (ShopFilter, UntoldFilter)
-    search_fields = ("listing__sku__code__exact", "listing__outer_item_id__exact")
-    search_help_text = _("A whole SKU code or outer item id")
-    actions = ("tell_again",)
-
-    @admin.action(description=_("Tell again"), permissions=["operate"])
-    def tell_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        names = {row.pk: row.listing.sku.code for row in queryset}
-
-        def run(at: datetime, by: str) -> list[RowResult]:
-            done = set(push_prices_again(published_ids=list(names), at=at, by=by))
-            return [RowResult(name, pk in done) for pk, name in names.items()]
-
-        return self.operate(request, _("Tell again"), run)
-
-    @column(description=_("SKU"))
-    def show_sku(self, row: PublishedPrice) -> str:
-        return row.listing.sku.code
-
-    @column(description=_("listing"))
-    def show_listing(self, row: PublishedPrice) -> str:
-        return str(row.listing)
-
-    @column(description=_("desired"))
-    def show_desired(self, row: PublishedPrice) -> str:
-        return Money(row.desired_amount, row.currency).text()
-
-    @column(description=_("sent"))
-    def show_sent(self, row: PublishedPrice) -> str:
-        return Money(row.sent_amount, row.currency).text() if row.sent_amount is not None else "–"
-
-    @column(description=_("acknowledged"))
-    def show_acked(self, row: PublishedPrice) -> str:
-        return Money(row.acked_amount, row.currency).text() if row.acked_amount is not None else "–"
-
-    @column(description=_("state"), label={"ok": "success", "due": "info", "failing": "danger"})
-    def show_state(self, row: PublishedPrice) -> tuple[str, Any]:
-        if row.desired_version <= row.acked_version:
-            return "ok", _("acknowledged")
-        return ("failing", _("failing")) if row.last_error else ("due", _("due"))
-
-    @column(description=_("why"))
-    def show_why(self, row: PublishedPrice) -> str:
-        address = reverse("admin:products_price_why")
-        query = f"?shop={row.shop_id}&sku={row.listing.sku.code}"
-        return format_html('<a class="omni-link" href="{}{}">{}</a>', address, query, gettext("why"))
-
-
-def visible_skus_of(page: ScopedAdmin, request: HttpRequest) -> QuerySet[Sku]:
-    skus: Any = page.admin_site._registry[Sku]
-    found: QuerySet[Sku] = skus.get_queryset(request)
-    return found
-
-
 def scope_text(price: Price) -> str:
     if price.shop is not None:
         return price.shop.name
@@ -518,17 +359,3 @@ def scope_text(price: Price) -> str:
 
 def title_of(price: Price) -> str:
     return f"{price.sku.code} {Money(price.amount, price.currency).text()} #{price.pk}"
-
-
-def _below(rows: Sequence[BelowFloor]) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": row.price_id,
-            "sku": row.sku_code,
-            "amount": Money(row.amount, row.currency).text(),
-            "floor": Money(row.floor, row.currency).text(),
-            "since": moment_text(row.floor_since),
-            "period": f"{moment_text(row.starts_at)} – {moment_text(row.ends_at)}",
-        }
-        for row in rows
-    ]

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.admin_base import BaseAdmin
-from products.models import Brand, Shop
+from products.models import Brand, Shop, Sku
 from products.scope import Scope, scope_of, scope_of_brand
 
 
@@ -108,3 +108,10 @@ class ChoiceFilter(SimpleListFilter):
 def choice_filter(name: str) -> type[ChoiceFilter]:
     """A filter class for one column with choices."""
     return type(f"{name.title().replace('_', '')}Filter", (ChoiceFilter,), {"field": name})
+
+
+def visible_skus_of(page: ScopedAdmin, request: HttpRequest) -> QuerySet[Sku]:
+    """The SKUs that the viewer may see."""
+    skus: Any = page.admin_site._registry[Sku]
+    found: QuerySet[Sku] = skus.get_queryset(request)
+    return found

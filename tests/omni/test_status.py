@@ -13,8 +13,10 @@ from django.utils import timezone
 
 from integrations.models import Cursor, ListingDrift
 from omni.kernel.models import OutboxEvent
+from products.prices.publish import plan_published_prices
 from tests.factories.integrations import make_channel
 from tests.factories.orders import line_draft, make_house, order_draft
+from tests.factories.prices import approved
 from tests.factories.products import ListingFactory, ShopFactory
 
 pytestmark = pytest.mark.django_db
@@ -96,6 +98,31 @@ def test_differences_to_a_channel_are_told_by_shop_with_the_age_of_the_oldest() 
     assert found["drifts"] == {"S-1": {"waiting": 2, "oldest_seconds": pytest.approx(3 * 3600, abs=30)}}
     assert found["problems"][0].startswith("shop S-1: 2 differences to its channel")
     assert "differences to the channel: S-1" in ask()[1]
+
+
+@pytest.mark.capability("P12")
+def test_prices_that_their_channel_has_not_acknowledged_are_told_with_the_age_of_the_oldest() -> None:
+    now = timezone.now()
+    listing = ListingFactory.create()
+    approved(
+        listing.sku,
+        99,
+        shop=listing.shop,
+        at=now - timedelta(minutes=20),
+        starts_at=now - timedelta(minutes=20),
+    )
+    approved(listing.sku, 90, at=now - timedelta(hours=1), starts_at=now + timedelta(days=1))
+
+    unplanned = status()[1]["prices_unplanned"]
+    plan_published_prices(limit=10, at=now - timedelta(minutes=20))
+    code, found = status()
+
+    assert unplanned == {"waiting": 1, "oldest_seconds": pytest.approx(1200, abs=30)}
+    assert found["prices_unplanned"]["waiting"] == 0
+    assert found["prices_published"] == {"waiting": 1, "oldest_seconds": pytest.approx(1200, abs=30)}
+    assert code == 1
+    assert found["problems"][0].startswith("prices: the oldest waits 12")
+    assert "prices: to acknowledge" in ask()[1]
 
 
 def test_people_read_it_as_a_table() -> None:

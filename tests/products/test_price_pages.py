@@ -282,3 +282,27 @@ def test_every_page_speaks_chinese_too(boss: Client, sku: Sku) -> None:
         page = boss.get(reverse(f"admin:products_{name}"), headers={"Accept-Language": "zh-hans"})
         assert page.status_code == 200
         assert "价" in page.content.decode()
+
+
+def test_skus_that_were_chosen_in_their_list_stand_in_the_form_that_changes_prices(
+    boss: Client, shop: Shop, sku: Sku
+) -> None:
+    other = SkuFactory.create(code="B-2", spu=sku.spu)
+    address = reverse("admin:products_sku_changelist")
+
+    answer = boss.post(
+        address, {"action": "change_prices", "_selected_action": [sku.pk, other.pk]}, follow=True
+    )
+
+    assert answer.redirect_chain[-1][0].startswith(reverse(ASK))
+    assert answer.context["form"]["lines"].value().split() == sorted([sku.code, "B-2"])
+    assert not Price.objects.exists()
+
+
+def test_who_may_not_ask_for_prices_is_not_offered_to_change_them(shop: Shop, sku: Sku) -> None:
+    client = staff("view_sku", "change_sku", brand=sku.spu.brand)
+
+    page = client.get(reverse("admin:products_sku_changelist")).content.decode()
+
+    assert sku.code in page
+    assert "change_prices" not in page

@@ -42,6 +42,8 @@ def _print(standing: Standing, console: Console) -> None:
     queues.add_row("outbox: dead letters", str(standing.dead_letters), "")
     _add_lag(queues, "stock: changes to plan", standing.unplanned)
     _add_lag(queues, "stock: numbers to acknowledge", standing.published)
+    _add_lag(queues, "prices: changes to plan", standing.prices_unplanned)
+    _add_lag(queues, "prices: to acknowledge", standing.prices_published)
     for shop, lag in standing.drifts.items():
         _add_lag(queues, f"differences to the channel: {escape(shop)}", lag)
     console.print(queues)
