@@ -122,7 +122,7 @@ class ListingAdmin(ListingActs, PicturesPage, PanelledAdmin, ScopedAdmin):
     def show_catalogue(self, listing: Listing) -> str:
         return listing.outside.catalogue.name
 
-    @column(description=_("since"))
+    @column(description=_("waiting for"))
     def show_outside_since(self, listing: Listing) -> str:
         return age_text(listing.outside.since)
 

@@ -16,6 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import RowResult, column
@@ -58,7 +59,9 @@ def _range(row: AssortmentRule | Catalogue) -> str:
 
 
 class RuleForm(ConditionsForm):
-    reason = forms.CharField(label=_("Reason"), max_length=200, required=False)
+    reason = forms.CharField(
+        label=_("Reason"), max_length=200, required=False, widget=UnfoldAdminTextInputWidget
+    )
 
     def run(self, answers: dict[str, Any], *, at: datetime, by: str) -> AssortmentRule:
         draft = RuleDraft(

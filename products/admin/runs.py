@@ -131,6 +131,7 @@ class AssortmentRunAdmin(ScopedAdmin):
             (by for by in (run.created_by, run.applied_by, *(row.confirmed_by for row in shops)) if by),
             request=request,
         )
+        stale = self._why_stale(run)
         unconfirmed = [
             row for row in shops if row.is_too_much and not row.confirmed_by and row.state == Shop.PLANNED
         ]
@@ -160,10 +161,10 @@ class AssortmentRunAdmin(ScopedAdmin):
                 }
                 for row in shops
             ],
-            "unconfirmed": unconfirmed,
+            "unconfirmed": [] if stale else unconfirmed,
             "confirm_form": form or ConfirmForm(),
             "loss_max": LOSS_MAX,
-            "stale": self._why_stale(run),
+            "stale": stale,
             "may_operate": self.has_operate_permission(request),
             "may_apply": run.state == Run.PLANNED and any(row.state == Shop.PLANNED for row in shops),
         }
@@ -273,15 +274,25 @@ class AssortmentShopAdmin(ScopedAdmin):
         "skipped",
         "show_confirmed",
     )
-    list_display_links = None
+    list_display_links = ("show_run",)
     list_select_related = ("shop", "run")
     list_filter = (ShopFilter, choice_filter("state"))
     shown_as = {"confirmed_by": "show_confirmed"}
 
     @column(description=_("assortment run"))
     def show_run(self, row: AssortmentShop) -> str:
-        page = reverse("admin:products_assortmentrun_change", args=[row.run_id])
-        return format_html('<a class="omni-link" href="{}">#{}</a>', page, row.run_id)
+        return str(row.run)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """All shops of a run stand on its page."""
+        row: AssortmentShop = self.visible_object(request, int(object_id) if object_id.isdigit() else 0)
+        return redirect("admin:products_assortmentrun_change", row.run_id)
 
     @column(description=_("share"))
     def show_share(self, row: AssortmentShop) -> str:
@@ -333,8 +344,9 @@ class AssortmentRowAdmin(ScopedAdmin):
         "show_detail",
         "show_why",
     )
-    list_display_links = None
+    list_display_links = ("show_sku",)
     list_select_related = ("shop", "sku")
+    shown_as = {"detail": "show_detail"}
     list_filter = (RunFilter, ShopFilter, choice_filter("outcome"), choice_filter("state"))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -357,7 +369,7 @@ class AssortmentRowAdmin(ScopedAdmin):
         return row.sku.name
 
     @column(
-        description=_("outcome"),
+        description=_("change"),
         label={"draft": "info", "publish": "success", "withdraw": "danger", "held_back": "warning"},
     )
     def show_outcome(self, row: AssortmentRow) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from products.request import Asked, publish_listings, withdraw_listings
 APPLY = "products.assortment.apply"
 BATCH = 500
 
+LOCK_RUN = "SELECT id FROM products_assortmentrun WHERE id = %s FOR NO KEY UPDATE"
 # In id order: what one batch leaves, the next one finds. Plan: assortment_row.
 TAKE = """
     SELECT id, sku_id, listing_id, outcome FROM products_assortmentrow
@@ -124,7 +125,8 @@ def start_apply(
 
     Raises NothingToApply, RunIsStale, WithdrawsTooMuch (with the names of the shops that nobody has confirmed).
     """
-    run = AssortmentRun.objects.select_for_update(no_key=True).get(pk=run_id)
+    fetch_all(LOCK_RUN, [run_id])
+    run = AssortmentRun.objects.get(pk=run_id)
     if run.state != AssortmentRun.State.PLANNED:
         raise NothingToApply(_("It is %s.") % run.get_state_display())
     rows = run.shops.filter(state=AssortmentShop.State.PLANNED).select_related("shop").order_by("shop_id")

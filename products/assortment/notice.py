@@ -24,7 +24,7 @@ FOUND = f"""
     WHERE l.state = 'listed' AND (%(shops)s::bigint[] IS NULL OR l.shop_id = ANY(%(shops)s::bigint[]))
       AND (%(skus)s::bigint[] IS NULL OR l.sku_id = ANY(%(skus)s::bigint[])) AND NOT {HOLDS}
 """  # noqa: S608 - constants
-# One after the other who notes the same; what stays outside keeps its moment.
+# One after the other who notes the same; what stays outside keeps its moment. Before any row of a shop's catalogue.
 LOCK = "LOCK TABLE products_outsidelisting IN SHARE ROW EXCLUSIVE MODE"
 NOTE = f"""
     WITH found AS ({FOUND}), gone AS (
@@ -49,12 +49,17 @@ CHECKED = """
 """
 
 
+def lock_outside() -> None:
+    """Nobody else notes anything until the end of the transaction. Call it before a shop's catalogue is changed."""
+    execute(LOCK)
+
+
 @transaction.atomic
 def note_outside_listings(
     *, shop_ids: Collection[int] | None = None, sku_ids: Collection[int] | None = None, at: datetime
 ) -> None:
     """Bring the list up to date for these shops and SKUs (None: all); said again it changes nothing."""
-    execute(LOCK)
+    lock_outside()
     execute(
         NOTE,
         {

@@ -14,8 +14,8 @@ from omni.kernel.audit import record_act
 from omni.kernel.errors import BadInput, DomainError
 from omni.kernel.sql import fetch_all
 from products.assortment.conditions import Wish, check_wish, foreign_shops
-from products.assortment.notice import note_outside_listings, recheck_catalogues
-from products.models import Catalogue, Shop, ShopCatalogue, Sku
+from products.assortment.notice import lock_outside, note_outside_listings, recheck_catalogues
+from products.models import Catalogue, ShopCatalogue, Sku
 
 CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", re.ASCII)
 FIELDS = (
@@ -31,6 +31,8 @@ FIELDS = (
     "currency",
 )
 
+# In the order of their ids: two who give the same shops a catalogue wait for one another; the later one sees it.
+LOCK_SHOPS = "SELECT id FROM products_shop WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 # What stands there already in the same way is not picked again.
 PICK = """
     INSERT INTO products_cataloguepick AS t (catalogue_id, sku_id, is_in, reason, picked_by, picked_at)
@@ -141,8 +143,7 @@ def _check_shops(brand_id: int | None, shop_ids: Collection[int]) -> None:
 
 def _give_to_shops(catalogue: Catalogue, shop_ids: Collection[int], at: datetime) -> bool:
     """The shops of the catalogue from now on. Whether that changed anything."""
-    # In the order of their ids: two who give the same shops a catalogue wait for one another; the later one sees it.
-    list(Shop.objects.select_for_update(no_key=True).filter(pk__in=shop_ids).order_by("pk"))
+    fetch_all(LOCK_SHOPS, [list(shop_ids)])
     taken = ShopCatalogue.objects.filter(shop__in=shop_ids).exclude(catalogue=catalogue)
     for row in taken.select_related("shop", "catalogue")[:1]:
         fault = _("%(shop)s sells by the catalogue %(catalogue)s: take it off there first.") % {
@@ -153,6 +154,7 @@ def _give_to_shops(catalogue: Catalogue, shop_ids: Collection[int], at: datetime
     had = set(catalogue.shop_catalogues.values_list("shop_id", flat=True))
     left = sorted(had - set(shop_ids))
     if left:
+        lock_outside()
         ShopCatalogue.objects.filter(catalogue=catalogue, shop__in=left).delete()
         note_outside_listings(shop_ids=left, at=at)  # nothing binds them any more
     new = sorted(set(shop_ids) - had)

@@ -345,7 +345,7 @@ class AssortmentRow(models.Model):
         INACTIVE = "inactive", _("it is not sold any more")
 
     class State(models.TextChoices):
-        PLANNED = "planned", _("planned")
+        PLANNED = "planned", _("to be done")
         DONE = "done", _("done")
         SKIPPED = "skipped", _("skipped")
 
@@ -377,7 +377,7 @@ class AssortmentRow(models.Model):
         db_index=False,
         db_constraint=False,
     )
-    outcome = models.CharField(_("outcome"), max_length=9, choices=Outcome.choices)
+    outcome = models.CharField(_("change"), max_length=9, choices=Outcome.choices)
     cause = models.CharField(_("cause"), max_length=8, choices=Cause.choices)
     rule = models.ForeignKey(
         AssortmentRule,
