@@ -105,38 +105,39 @@ JUDGED = f"""
 """  # noqa: S608 - put together from constants
 
 # One survey of a shop at a time, under the lease of its stream; people who push again lock the same rows by id. A new
-# word of ours starts the watch anew: what was seen before it proves nothing about it.
+# word of ours starts the watch anew: what was seen before it proves nothing about it. The full join is one pass over
+# both sides however many rows they have: there is no plan that looks through the shelf for every difference.
 DETECT = f"""
     {JUDGED}, known AS MATERIALIZED (
         SELECT d.id, d.listing_id, d.what FROM integrations_listingdrift d
         WHERE d.shop_id = %(shop)s AND d.closed_at IS NULL ORDER BY d.id FOR NO KEY UPDATE
+    ), found AS MATERIALIZED (
+        SELECT o.id, j.listing_id, j.what, left(j.ours, 240) AS ours, left(j.theirs, 240) AS theirs, j.version,
+               j.verdict, j.cause, j.detail
+        FROM judged j FULL JOIN known o ON o.listing_id = j.listing_id AND o.what = j.what
+        WHERE o.id IS NOT NULL OR j.verdict = 'differs'
     ), again AS (
         UPDATE integrations_listingdrift d
-        SET ours = left(j.ours, 240), theirs = left(j.theirs, 240), cause = j.cause, detail = j.detail,
-            version = j.version, seen_at = %(at)s,
+        SET ours = j.ours, theirs = j.theirs, cause = j.cause, detail = j.detail, version = j.version,
+            seen_at = %(at)s,
             held_since = CASE WHEN d.version = j.version THEN d.held_since ELSE %(at)s END,
             confirmed_at = CASE WHEN d.version <> j.version THEN NULL
                                 WHEN d.held_since <= %(confirmable)s THEN coalesce(d.confirmed_at, %(at)s)
                                 ELSE d.confirmed_at END,
             pushed_at = CASE WHEN d.pushed_at < %(began)s THEN NULL ELSE d.pushed_at END
-        FROM known o JOIN judged j ON j.listing_id = o.listing_id AND j.what = o.what AND j.verdict = 'differs'
-        WHERE d.id = o.id
+        FROM found j WHERE d.id = j.id AND j.verdict = 'differs'
         RETURNING d.confirmed_at
     ), over AS (
         UPDATE integrations_listingdrift d
         SET closed_at = %(at)s, ending = CASE WHEN j.verdict = 'equal' THEN 'equal' ELSE 'moot' END,
-            theirs = CASE WHEN j.verdict = 'equal' THEN left(j.theirs, 240) ELSE d.theirs END
-        FROM known o LEFT JOIN judged j ON j.listing_id = o.listing_id AND j.what = o.what
-        WHERE d.id = o.id AND (j.verdict = 'equal' OR j.listing_id IS NULL)
+            theirs = CASE WHEN j.verdict = 'equal' THEN j.theirs ELSE d.theirs END
+        FROM found j WHERE d.id = j.id AND (j.verdict = 'equal' OR j.verdict IS NULL)
         RETURNING 1
     ), fresh AS (
         INSERT INTO integrations_listingdrift (listing_id, shop_id, what, ours, theirs, version, cause, detail,
             since, held_since, seen_at)
-        SELECT j.listing_id, %(shop)s, j.what, left(j.ours, 240), left(j.theirs, 240), j.version, j.cause, j.detail,
-               %(at)s, %(at)s, %(at)s
-        FROM judged j
-        WHERE j.verdict = 'differs' AND NOT EXISTS (
-            SELECT FROM known o WHERE o.listing_id = j.listing_id AND o.what = j.what)
+        SELECT j.listing_id, %(shop)s, j.what, j.ours, j.theirs, j.version, j.cause, j.detail, %(at)s, %(at)s, %(at)s
+        FROM found j WHERE j.id IS NULL
         ORDER BY j.listing_id, j.what
         ON CONFLICT (listing_id, what) WHERE closed_at IS NULL DO NOTHING
         RETURNING 1
