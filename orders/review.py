@@ -19,7 +19,7 @@ from omni.kernel.sql import execute, fetch_all
 from orders.advance import advance_orders
 from orders.events import OrdersApproved
 from orders.hold import NewHold, place_holds, resolve_holds
-from orders.models import ReviewRule, SalesOrder
+from orders.models import BundleLine, ReviewRule, SalesOrder, SalesOrderLine
 from orders.models.review import HoldKind
 from orders.record import Happening, record_happenings
 from orders.states import Stage
@@ -175,7 +175,7 @@ def percent_below_price(orders: Iterable[SalesOrder]) -> dict[int, Decimal]:
     The unit price is compared, so what a platform takes off an order is no matter. What has no price there, or is paid
     in other money, is left out; 0: nothing was sold below its price.
     """
-    lines = [(order, line) for order in orders for line in order.lines.all()]
+    lines = [(order, line) for order in orders for line in sold_lines(order)]
     prices = prices_at(asked=[(order.shop_id, line.sku_id, order.placed_at) for order, line in lines])
     found: dict[int, Decimal] = {}
     for (order, line), price in zip(lines, prices, strict=True):
@@ -186,13 +186,18 @@ def percent_below_price(orders: Iterable[SalesOrder]) -> dict[int, Decimal]:
     return found
 
 
+def sold_lines(order: SalesOrder) -> list[SalesOrderLine | BundleLine]:
+    """The lines as the buyer ordered them: a bundle is one, its components are none."""
+    return list({line.outer_line_id: line.bundle or line for line in order.lines.all()}.values())
+
+
 def order_facts(order: SalesOrder) -> dict[str, Any]:
     """What conditions may ask about an order whose lines, bundles and SKUs are loaded.
 
     Lines and units are those that the buyer ordered: a bundle is one. Its code is there as well as its components'.
     """
     lines = list(order.lines.all())
-    sold = {line.outer_line_id: line.bundle or line for line in lines}.values()
+    sold = sold_lines(order)
     codes = dict.fromkeys([row.sku.code.casefold() for row in [*sold, *lines]])
     return {
         "total_amount": order.total_amount,

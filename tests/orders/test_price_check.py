@@ -24,6 +24,7 @@ from products.observe import SeenItem, observe_items
 from products.prices.publish import plan_published_prices
 from products.request import claim_due_requests
 from products.update import retitle_listings
+from tests.factories.bundles import make_bundle, skus_of_one_brand
 from tests.factories.inventory import shop_drawing_on
 from tests.factories.orders import NOON, House, line_draft, make_house
 from tests.factories.prices import approved
@@ -102,6 +103,22 @@ def test_the_worst_line_of_an_order_counts(house: House, rule: ReviewRule) -> No
 
     order.refresh_from_db()
     assert order.stage == Stage.IN_REVIEW
+
+
+def test_a_bundle_is_checked_by_its_own_price_and_not_by_those_of_its_components(
+    house: House, rule: ReviewRule
+) -> None:
+    cup, pot = skus_of_one_brand(2, list_price=Decimal(30))
+    both = make_bundle({cup: 1, pot: 1})
+    both.list_price = Decimal(50)
+    both.save()
+
+    fair = house.order(line_draft(both, unit_price=Decimal(48), amount=Decimal(48)))
+    cheap = house.order(line_draft(both, unit_price=Decimal(40), amount=Decimal(40)))
+    review_captured(limit=10, at=NOON)
+
+    stages = dict(SalesOrder.objects.values_list("pk", "stage"))
+    assert stages == {fair.pk: Stage.APPROVED, cheap.pk: Stage.IN_REVIEW}
 
 
 def test_what_has_no_price_or_is_paid_in_other_money_is_not_checked(house: House, rule: ReviewRule) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from omni.kernel.models import AuditEntry, OutboxEvent
 from products.map import ignore_items, map_items, map_listing
 from products.models import Barcode, Listing, OuterItem, Shop, Sku
-from products.observe import SeenItem, observe_items
+from products.observe import SeenItem, note_gone, observe_items
 from products.suggestions import suggest_by_title, suggest_skus
 from tests.factories.orders import NOON
 from tests.factories.products import BrandFactory, ListingFactory, ShopFactory, SkuFactory
@@ -46,6 +47,17 @@ def test_the_same_item_seen_again_is_the_same_row_with_what_the_channel_says_now
 
     assert (item.title, item.price, item.quantity, item.is_listed) == ("New", Decimal(12), 0, False)
     assert OuterItem.objects.count() == 1
+
+
+def test_an_order_that_sells_it_does_not_bring_an_item_back_onto_the_shelf(shop: Shop) -> None:
+    see(shop, "A", is_listed=True)
+    sold = SeenItem("A", "1")
+    observe_items(shop_id=shop.pk, items=[sold], source="order", at=NOON + timedelta(minutes=2))
+
+    note_gone(shop_id=shop.pk, before=NOON + timedelta(minutes=1))
+
+    item = OuterItem.objects.get()
+    assert (item.is_listed, item.seen_at) == (False, NOON + timedelta(minutes=2))
 
 
 def test_what_an_order_tells_fills_gaps_and_overwrites_nothing(shop: Shop) -> None:
