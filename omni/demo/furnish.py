@@ -208,7 +208,6 @@ def _make_listings(goods: list[DemoSpu], shop: Shop) -> None:
             sku_id=skus[sku.code],
             outer_item_id=sku.outer_item_id,
             outer_sku_id=sku.outer_sku_id,
-            title=sku.name,
             price=sku.price,
         )
         for spu in goods

@@ -47,14 +47,14 @@ def _connect(*, about: Mapping[str, Any], variants: Mapping[str, Json], at: date
     shop = Shop.objects.filter(code=SHOP_CODE).first()
     if shop is None:
         raise NoWebshop("there is no demo shop to connect: run `manage.py demo` first")
-    skus = {sku.code: sku for sku in Sku.objects.filter(code__in=variants)}
+    skus = {sku.code: sku for sku in Sku.objects.filter(code__in=variants).select_related("spu")}
     listings = [
         Listing(
             shop=shop,
             sku=sku,
             outer_item_id=variants[code]["product_id"],
             outer_sku_id=variants[code]["id"],
-            title=variants[code]["product"]["title"],
+            title=_own_title(variants[code]["product"]["title"], sku),
             price=sku.list_price,
             state=Listing.State.LISTED,
         )
@@ -82,3 +82,8 @@ def _connect(*, about: Mapping[str, Any], variants: Mapping[str, Json], at: date
     )
     plan_all_published_stock(at=at)
     return Connected(listings=len(listings), unknown=sorted(set(variants) - set(skus)))
+
+
+def _own_title(shown: str, sku: Sku) -> str:
+    """What the shop calls the item by itself; called as the master calls the product, it follows the master."""
+    return "" if shown == sku.spu.name else shown

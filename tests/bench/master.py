@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
 from omni.kernel.sql import fetch_all
-from products.models import Brand, Category, CategoryAttribute, Shop
 from tests.bench.measure import Result, median, percentile, spread
 from tests.bench.queues import LIMIT_MS, times_of
 from tests.bench.size import Size
@@ -49,6 +47,8 @@ ONE_IN_THE_MIDDLE = """
 
 def run(size: Size) -> list[Result]:
     """Times inside the product: request in, page out, as a person who may see everything."""
+    from django.contrib.auth import get_user_model
+
     products = size.imported // PER_PRODUCT
     _fill(products)
     client = Client()
@@ -84,6 +84,9 @@ def run(size: Size) -> list[Result]:
 
 
 def _fill(products: int) -> None:
+    # Not above: processes of the other benches load this module before Django is set up.
+    from products.models import Brand, Category, CategoryAttribute, Shop
+
     brand = Brand.objects.create(code="bench", name="Bench")
     category = Category.objects.create(code="bench", name="Bench", path="bench/")
     options = [{"code": f"S{i}", "name": f"{i * 10}ml"} for i in range(1, PER_PRODUCT + 3)]
