@@ -20,7 +20,9 @@ from inventory.pools import set_safety_stock
 from inventory.publish import plan_all_published_stock
 from inventory.receive import StockReceipt, receive_stock
 from omni.demo.goods import BRANDS, CATEGORIES, DemoSku, DemoSpu, demo_goods
+from omni.wiring import BUNDLE_OBJECTIONS
 from orders.models import ReviewRule
+from products.compose import BundleDraft, ComponentDraft, define_bundles
 from products.models import Barcode, Brand, Category, CategoryAttribute, Listing, Shop, Sku, Spu, StaffScope
 
 BY = "demo"
@@ -112,6 +114,7 @@ def furnish_demo(*, port: int, folder: Path, at: datetime) -> Furnished:
     is_new = not Sku.objects.filter(code=goods[0].skus[0].code).exists()
     if is_new:
         _make_products(goods)
+        _make_bundles(goods, at)
         shops, places = _make_shops(), _make_places()
         _make_listings(goods, shops["tmall"])
         _make_stock(goods, shops, places, at)
@@ -169,6 +172,17 @@ def _make_products(goods: list[DemoSpu]) -> None:
     Barcode.objects.bulk_create(
         Barcode(code=sku.barcode, sku_id=skus[sku.code]) for spu in goods for sku in spu.skus
     )
+
+
+def _make_bundles(goods: list[DemoSpu], at: datetime) -> None:
+    skus = _sku_ids()
+    drafts = [
+        BundleDraft(skus[sku.code], [ComponentDraft(skus[code], units) for code, units in sku.inside])
+        for spu in goods
+        for sku in spu.skus
+        if sku.inside
+    ]
+    define_bundles(bundles=drafts, objections=BUNDLE_OBJECTIONS, reason="demo", at=at, by=BY)
 
 
 def _make_templates(goods: list[DemoSpu], categories: dict[str, Category]) -> None:
@@ -249,7 +263,7 @@ def _make_stock(
     """Stock enters by the door by which it really comes; safety targets first, so that receipts fill them."""
     skus = _sku_ids()
     online = places["SHA"].group
-    every = [sku for spu in goods for sku in spu.skus]
+    every = [sku for spu in goods for sku in spu.skus if not sku.inside]
     set_safety_stock(
         group_id=online.pk,
         targets={skus[sku.code]: sku.safety for sku in every},
@@ -390,6 +404,13 @@ def _write_files(goods: list[DemoSpu], folder: Path) -> None:
     holds what Omni has received.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # A copy of yesterday does not know what has come into the demo since; its shop must not sell that. What stands
+    # first in the shop is bought most: a bundle there is seen to be sold.
+    known = _sku_ids()
+    goods = sorted(
+        (spu for spu in goods if all(sku.code in known for sku in spu.skus)),
+        key=lambda spu: not any(sku.inside for sku in spu.skus),
+    )
     catalogue = [
         {
             "num_iid": int(sku.outer_item_id),
@@ -409,6 +430,7 @@ def _write_files(goods: list[DemoSpu], folder: Path) -> None:
         for spu in goods
         for sku in spu.skus
         for code, quantity in (("SHA", sku.central), ("CAN", sku.branch))
+        if not sku.inside
     ]
     for name, value in (("top", catalogue), ("qimen", stock)):
         text = json.dumps(value, ensure_ascii=False, indent=1)

@@ -20,6 +20,7 @@ CATEGORIES = (
     ("skincare", "护肤 Skincare", "beauty"),
     ("makeup", "彩妆 Make-up", "beauty"),
     ("bodycare", "身体护理 Body care", "beauty"),
+    ("giftsets", "礼盒 Gift sets", "beauty"),
     ("home", "家居 Home", ""),
     ("kitchen", "厨房 Kitchen", "home"),
     ("textiles", "家纺 Textiles", "home"),
@@ -102,6 +103,19 @@ FAMILIES = (
     ("KY", "camping", "登山杖 Trekking Poles", 279, _SETS),
 )
 
+# What is sold as one and lies as several: code, brand, category, name, option, price, SKU codes with their units.
+BUNDLES = (
+    (
+        "LM-SET-1",
+        "LM",
+        "giftsets",
+        "水润护肤礼盒 Hydration Gift Set",
+        "礼盒装 Gift box",
+        399,
+        (("LM-001-01", 1), ("LM-005-01", 2)),
+    ),
+)
+
 # Twelve digits for items, thirteen to nineteen for SKUs, as TOP has grown over the years: none fits a 32-bit number,
 # and the longest do not fit a float.
 _FIRST_ITEM = 720_000_000_100
@@ -123,6 +137,7 @@ class DemoSku:
     branch: int
     store: int
     safety: int
+    inside: tuple[tuple[str, int], ...] = ()  # of a bundle: SKU codes with the units in each
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +150,10 @@ class DemoSpu:
 
 
 def demo_goods() -> list[DemoSpu]:
-    """Every product with its SKUs. The same list on every call and machine."""
+    """Every product with its SKUs, bundles last. The same list on every call and machine."""
     rng, serial = random.Random(SEED), iter(range(1, 10_000))
-    return [_spu(number, family, rng, serial) for number, family in enumerate(FAMILIES, 1)]
+    plain = [_spu(number, family, rng, serial) for number, family in enumerate(FAMILIES, 1)]
+    return [*plain, *(_bundle(len(plain) + n, bundle, serial) for n, bundle in enumerate(BUNDLES, 1))]
 
 
 def gtin13(number: int) -> str:
@@ -178,6 +194,31 @@ def _spu(
         for place, option in enumerate(options, 1)
     )
     return DemoSpu(code, name, brand, category, skus)
+
+
+def _bundle(
+    number: int,
+    bundle: tuple[str, str, str, str, str, int, tuple[tuple[str, int], ...]],
+    serial: Iterator[int],
+) -> DemoSpu:
+    code, brand, category, name, option, price, inside = bundle
+    sku = DemoSku(
+        code=f"{code}-01",
+        name=f"{name} {option}",
+        option=option,
+        option_code=option_code(option),
+        price=Decimal(price),
+        barcode=gtin13(next(serial)),
+        weight_grams=600,
+        outer_item_id=str(_FIRST_ITEM + number),
+        outer_sku_id=str(_FIRST_SKU[number % len(_FIRST_SKU)] + number * 10 + 1),
+        central=0,
+        branch=0,
+        store=0,
+        safety=0,
+        inside=inside,
+    )
+    return DemoSpu(code, name, brand, category, (sku,))
 
 
 def _price(price: int, place: int, options: tuple[str, ...]) -> Decimal:

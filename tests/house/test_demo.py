@@ -76,6 +76,33 @@ def test_every_listing_of_the_marketplace_has_a_number_to_publish(tmp_path: Path
     assert PublishedStock.objects.filter(desired_quantity__gt=0).count() == len(catalogue)
 
 
+@pytest.mark.capability("P20")
+def test_the_marketplace_sells_a_bundle_as_often_as_its_components_make(tmp_path: Path) -> None:
+    furnish(tmp_path)
+
+    bundle = Sku.objects.get(code="LM-SET-1-01")
+    shown = {listing.sku_id: listing.published.desired_quantity for listing in Listing.objects.all()}  # type: ignore[attr-defined]
+    parts = [(part.component_id, part.units) for part in bundle.components.all()]
+    assert len(parts) == 2
+    assert shown[bundle.pk] == min(shown[sku_id] // units for sku_id, units in parts) > 0
+    assert not StockLevel.objects.filter(sku=bundle).exists()
+
+
+def test_a_copy_from_before_a_bundle_came_into_the_demo_does_not_sell_it(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    bundle = Sku.objects.get(code="LM-SET-1-01")
+    PublishedStock.objects.filter(listing__sku=bundle).delete()
+    bundle.listings.all().delete()
+    bundle.components.all().delete()
+    bundle.barcodes.all().delete()
+    bundle.delete()
+
+    furnish(tmp_path)
+
+    catalogue = json.loads((tmp_path / "top-catalogue.json").read_text())
+    assert {row["outer_sku_id"] for row in catalogue} == set(Sku.objects.values_list("code", flat=True))
+
+
 def test_a_second_time_makes_nothing_and_shows_no_key(tmp_path: Path) -> None:
     first = furnish(tmp_path)
     Sku.objects.filter(code=demo_goods()[0].skus[0].code).update(name="renamed by somebody")
