@@ -404,13 +404,9 @@ def _write_files(goods: list[DemoSpu], folder: Path) -> None:
     holds what Omni has received.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # A copy of yesterday does not know what has come into the demo since; its shop must not sell that. What stands
-    # first in the shop is bought most: a bundle there is seen to be sold.
+    # A copy of yesterday does not know what has come into the demo since; its shop must not sell that.
     known = _sku_ids()
-    goods = sorted(
-        (spu for spu in goods if all(sku.code in known for sku in spu.skus)),
-        key=lambda spu: not any(sku.inside for sku in spu.skus),
-    )
+    goods = [spu for spu in goods if all(sku.code in known for sku in spu.skus)]
     catalogue = [
         {
             "num_iid": int(sku.outer_item_id),

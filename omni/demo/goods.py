@@ -211,7 +211,8 @@ def _bundle(
         barcode=gtin13(next(serial)),
         weight_grams=600,
         outer_item_id=str(_FIRST_ITEM + number),
-        outer_sku_id=str(_FIRST_SKU[number % len(_FIRST_SKU)] + number * 10 + 1),
+        # The sandbox sells the lowest ids most: a bundle among them is seen to be sold.
+        outer_sku_id=str(_FIRST_SKU[0] - number),
         central=0,
         branch=0,
         store=0,

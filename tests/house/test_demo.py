@@ -81,7 +81,7 @@ def test_the_marketplace_sells_a_bundle_as_often_as_its_components_make(tmp_path
     furnish(tmp_path)
 
     bundle = Sku.objects.get(code="LM-SET-1-01")
-    shown = {listing.sku_id: listing.published.desired_quantity for listing in Listing.objects.all()}  # type: ignore[attr-defined]
+    shown = {listing.sku_id: listing.published.desired_quantity for listing in Listing.objects.all()}
     parts = [(part.component_id, part.units) for part in bundle.components.all()]
     assert len(parts) == 2
     assert shown[bundle.pk] == min(shown[sku_id] // units for sku_id, units in parts) > 0
