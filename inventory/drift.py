@@ -179,18 +179,18 @@ BUNDLES_IN_STOCK = """
 # still noted for is left out, of the bundle or of what lies in it.
 EVERY_SHARE = SELLABLE.replace("%(skus)s::bigint[]", "NULL::bigint[]").replace("%(at)s", "now()")
 BUNDLES_AGAINST_COMPONENTS = f"""
-    WITH shares AS ({EVERY_SHARE})
-    SELECT p.listing_id, p.desired_quantity, made.quantity
-    FROM inventory_publishedstock p
-    JOIN products_listing l ON l.id = p.listing_id AND l.state = 'listed'
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS components, min(coalesce(s.quantity, 0) / c.units) AS quantity
+    WITH shares AS ({EVERY_SHARE}), made AS (
+        SELECT l.id AS listing_id, l.sku_id, min(coalesce(s.quantity, 0) / c.units) AS quantity
         FROM products_bundlecomponent c
-        LEFT JOIN shares s ON s.shop_id = l.shop_id AND s.sku_id = c.component_id WHERE c.bundle_id = l.sku_id
-    ) made
-    WHERE made.components > 0 AND p.desired_quantity <> made.quantity AND NOT EXISTS (
-        SELECT FROM inventory_stockchange n WHERE n.sku_id = l.sku_id OR n.sku_id IN (
-            SELECT component_id FROM products_bundlecomponent WHERE bundle_id = l.sku_id))
+        JOIN products_listing l ON l.sku_id = c.bundle_id AND l.state = 'listed'
+        LEFT JOIN shares s ON s.shop_id = l.shop_id AND s.sku_id = c.component_id
+        GROUP BY l.id
+    )
+    SELECT p.listing_id, p.desired_quantity, made.quantity
+    FROM made JOIN inventory_publishedstock p ON p.listing_id = made.listing_id
+    WHERE p.desired_quantity <> made.quantity AND NOT EXISTS (
+        SELECT FROM inventory_stockchange n WHERE n.sku_id = made.sku_id OR n.sku_id IN (
+            SELECT component_id FROM products_bundlecomponent WHERE bundle_id = made.sku_id))
     ORDER BY p.listing_id
 """  # noqa: S608 - put together from constants
 
