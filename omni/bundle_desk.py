@@ -128,6 +128,8 @@ class BundleForm(OperatedForm):
 class BundleAdmin(OperatedAdmin):
     """The list shows the bundles; the page opens for every SKU, so that any can become one."""
 
+    # A SKU is what is changed here, and made elsewhere.
+    is_editable = False
     form = BundleForm
     inlines = (ComponentInline,)
     intro = _(
@@ -160,10 +162,6 @@ class BundleAdmin(OperatedAdmin):
 
     def limit_to_scope(self, queryset: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
         return queryset.filter(spu__brand_id__in=scope.brand_ids)
-
-    # A SKU is what is changed here, and made elsewhere.
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("products.change_sku"))
