@@ -24,6 +24,7 @@ from products.assortment.apply import APPLY, apply_assortment
 from products.assortment.plan import PLAN, plan_assortment
 from products.compose import Objection
 from products.images.keep import RENDITIONS, make_renditions
+from products.imports.listings import LISTINGS
 from products.imports.prices import PRICES
 from products.imports.skus import SKUS
 
@@ -55,7 +56,7 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
 BUNDLE_OBJECTIONS: Sequence[Objection] = (stock_objections, order_objections)
 
 IMPORT_TARGETS: Mapping[str, Target] = {
-    target.name: target for target in (ORDER_LINES, ONLINE_RETAIL, SKUS, PRICES)
+    target.name: target for target in (ORDER_LINES, ONLINE_RETAIL, SKUS, LISTINGS, PRICES)
 }
 JOBS: Mapping[str, Work] = {
     **import_works(IMPORT_TARGETS),

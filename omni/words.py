@@ -47,6 +47,8 @@ ACTS: Mapping[str, Promise] = {
     "listing.drafted": _("Listing drafted"),
     "listing.followed": _("Listing follows its channel"),
     "listing.mapped": _("Listing mapped to a SKU"),
+    "listing.forgotten": _("Draft of a listing removed"),
+    "listing.unmapped": _("Listing mapped to no SKU any more"),
     "listing.moved": _("Listing moved on"),
     "listing.retitled": _("Listing called otherwise"),
     "listing_request.asked": _("Channel asked to list, delist or change"),

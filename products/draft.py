@@ -87,6 +87,15 @@ def draft_pairs(*, pairs: Sequence[tuple[int, int]], reason: str, at: datetime, 
     return made
 
 
+@transaction.atomic
+def forget_drafts(*, listing_ids: Sequence[int], reason: str, at: datetime, by: str) -> list[int]:
+    """Remove drafts that nobody has submitted. Returns those that are gone; what went further stays."""
+    drafts = [ident for ident, state in fetch_all(LOCK, [list(listing_ids)]) if state == State.DRAFT]
+    record_acts(by=by, action="listing.forgotten", kind=Listing, object_ids=drafts, reason=reason, at=at)
+    Listing.objects.filter(pk__in=drafts, outer_item_id=None).delete()
+    return drafts
+
+
 def submit_listings(*, listing_ids: Sequence[int], at: datetime, by: str) -> list[Moved]:
     """Ask for approval of drafts and of what was rejected."""
     return _move(listing_ids, State.SUBMITTED, "", at, by)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from omni.kernel.audit import record_act
+from omni.kernel.audit import changes_by, record_act, record_acts
 from omni.kernel.errors import BadInput, DomainError
 from omni.kernel.events import record_events
-from omni.kernel.sql import execute, fetch_all
+from omni.kernel.sql import as_array, as_text_array, execute, fetch_all
 from products.events import ListingsChanged
 from products.models import Listing, OuterItem, Sku
 
@@ -59,6 +60,48 @@ FIND_LISTINGS = """
     JOIN products_sku k ON k.id = l.sku_id
     WHERE o.id = ANY(%s)
 """
+# The same by the items' own ids, whether or not their channel has shown them to us. What is drafted there first.
+WANTED = """
+    unnest(%(shops)s::bigint[], %(items)s::text[], %(outer_skus)s::text[], %(skus)s::bigint[]) WITH ORDINALITY
+        AS w(shop_id, outer_item_id, outer_sku_id, sku_id, place)
+"""
+ADOPT_NAMED = f"""
+    UPDATE products_listing l SET outer_item_id = v.outer_item_id, outer_sku_id = v.outer_sku_id
+    FROM (
+        SELECT DISTINCT ON (d.id) d.id, w.outer_item_id, w.outer_sku_id FROM {WANTED}
+        JOIN products_listing d ON d.shop_id = w.shop_id AND d.sku_id = w.sku_id AND d.outer_item_id IS NULL
+        WHERE NOT EXISTS (
+            SELECT FROM products_listing t WHERE t.shop_id = w.shop_id AND t.outer_item_id = w.outer_item_id
+              AND t.outer_sku_id = w.outer_sku_id)
+        ORDER BY d.id, w.place
+    ) v
+    WHERE l.id = v.id RETURNING l.id, l.shop_id, l.sku_id
+"""  # noqa: S608 - put together from constants
+INSERT_NAMED = f"""
+    INSERT INTO products_listing (shop_id, sku_id, outer_item_id, outer_sku_id, title, state, created_at)
+    SELECT v.shop_id, v.sku_id, v.outer_item_id, v.outer_sku_id, %(title)s,
+           CASE WHEN o.is_listed IS FALSE THEN 'delisted' ELSE 'listed' END, %(at)s
+    FROM (
+        SELECT DISTINCT ON (w.shop_id, w.outer_item_id, w.outer_sku_id) w.* FROM {WANTED}
+        ORDER BY w.shop_id, w.outer_item_id, w.outer_sku_id, w.place
+    ) v
+    LEFT JOIN products_outeritem o ON o.shop_id = v.shop_id AND o.outer_item_id = v.outer_item_id
+        AND o.outer_sku_id = v.outer_sku_id
+    ORDER BY v.shop_id, v.outer_item_id, v.outer_sku_id
+    ON CONFLICT DO NOTHING RETURNING id, shop_id, sku_id
+"""  # noqa: S608 - put together from constants
+FIND_NAMED = f"""
+    SELECT l.shop_id, l.outer_item_id, l.outer_sku_id, l.id, l.sku_id, k.code FROM {WANTED}
+    JOIN products_listing l ON l.shop_id = w.shop_id AND l.outer_item_id = w.outer_item_id
+        AND l.outer_sku_id = w.outer_sku_id
+    JOIN products_sku k ON k.id = l.sku_id
+"""  # noqa: S608 - put together from constants
+NOTE_UNMAPPED = """
+    UPDATE products_outeritem o SET state = 'unmapped'
+    FROM products_listing l
+    WHERE l.shop_id = o.shop_id AND l.outer_item_id = o.outer_item_id AND l.outer_sku_id = o.outer_sku_id
+      AND l.id = ANY(%s) AND o.state = 'mapped'
+"""
 NOTE_MAPPED = """
     UPDATE products_outeritem o SET state = 'mapped', note = ''
     FROM products_listing l
@@ -87,9 +130,35 @@ class Mapped:
     detail: str = ""
 
 
-@transaction.atomic
+@dataclass(frozen=True, slots=True)
+class NamedItem:
+    """A channel's item, by its own ids, and the SKU that it is. The channel need not have shown it to us."""
+
+    shop_id: int
+    outer_item_id: str
+    outer_sku_id: str
+    sku_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What came of one item: `new`, `adopted` (what the shop was going to list has its item now), `unchanged` or
+    `refused`, with why."""
+
+    listing_id: int
+    result: str
+    detail: str = ""
+
+
 def map_listing(
-    *, shop_id: int, outer_item_id: str, outer_sku_id: str, sku_code: str, title: str, at: datetime, by: str
+    *,
+    shop_id: int,
+    outer_item_id: str,
+    outer_sku_id: str,
+    sku_code: str,
+    at: datetime,
+    by: str,
+    title: str = "",
 ) -> Listing:
     """Map an outer item (and outer SKU) of a shop to the SKU with this code. Saying the same again changes nothing.
 
@@ -98,25 +167,73 @@ def map_listing(
     sku = Sku.objects.filter(code=sku_code).first()
     if sku is None:
         raise UnknownSkuCode(_("There is no SKU %s.") % sku_code, fields={"sku_code": [_("Unknown SKU.")]})
-    outer = {"shop_id": shop_id, "outer_item_id": outer_item_id, "outer_sku_id": outer_sku_id}
-    drafted = Listing.objects.filter(shop_id=shop_id, sku=sku, outer_item_id=None)
-    is_new = not Listing.objects.filter(**outer).exists() and bool(
-        drafted.update(outer_item_id=outer_item_id, outer_sku_id=outer_sku_id)
+    item = NamedItem(shop_id, outer_item_id, outer_sku_id, sku.pk)
+    [named] = name_items(items=[item], at=at, by=by, title=title)
+    if named.result == "refused":
+        raise MappedOtherwise(named.detail)
+    return Listing.objects.get(pk=named.listing_id)
+
+
+@transaction.atomic
+def name_items(*, items: Sequence[NamedItem], at: datetime, by: str, title: str = "") -> list[Named]:
+    """Map channel items by their own ids; one that is another SKU already is refused and leaves the others alone.
+
+    Saying the same again changes nothing. Who waits for these items hears of it. `title`: of those that are new.
+    Returns one result for each, in the order given; of an item that is named twice the first counts.
+    """
+    columns: dict[str, Any] = {
+        "shops": as_array(item.shop_id for item in items),
+        "items": as_text_array(item.outer_item_id for item in items),
+        "outer_skus": as_text_array(item.outer_sku_id for item in items),
+        "skus": as_array(item.sku_id for item in items),
+        "at": at,
+        "title": title[:240],
+    }
+    adopted = fetch_all(ADOPT_NAMED, columns)
+    made = fetch_all(INSERT_NAMED, columns)
+    results = dict.fromkeys((row[0] for row in adopted), "adopted") | dict.fromkeys(
+        (row[0] for row in made), "new"
     )
-    listing, is_made = Listing.objects.get_or_create(
-        **outer, defaults={"sku": sku, "title": title[:240], "created_at": at}
+    changed: dict[int, set[int]] = {}
+    for _id, shop_id, sku_id in (*adopted, *made):
+        changed.setdefault(shop_id, set()).add(sku_id)
+    found = {
+        (shop, item, outer): (ident, sku, code)
+        for shop, item, outer, ident, sku, code in fetch_all(FIND_NAMED, columns)
+    }
+    named = []
+    for item in items:
+        ident, sku_id, code = found[item.shop_id, item.outer_item_id, item.outer_sku_id]
+        if sku_id == item.sku_id:
+            named.append(Named(ident, results.pop(ident, "unchanged")))
+            continue
+        shown = "/".join(part for part in (item.outer_item_id, item.outer_sku_id) if part)
+        detail = _("%(item)s is mapped to %(sku)s already: change its listing first.") % {
+            "item": shown,
+            "sku": code,
+        }
+        named.append(Named(ident, "refused", detail))
+    record_events(
+        *(ListingsChanged(shop_id, tuple(sorted(skus))) for shop_id, skus in sorted(changed.items()))
     )
-    is_new = is_new or is_made
-    if listing.sku_id != sku.pk:
-        raise MappedOtherwise(
-            _("%(item)s is mapped to %(sku)s already: change its listing first.")
-            % {"item": listing, "sku": listing.sku.code}
-        )
-    if is_new:
-        record_events(ListingsChanged(shop_id, (sku.pk,)))
-        record_act(by=by, action="listing.mapped", subject=listing, detail={"sku": sku_code})
-    note_mapped(listing_ids=[listing.pk])
-    return listing
+    idents = [row[0] for row in (*adopted, *made)]
+    record_acts(by=by, action="listing.mapped", kind=Listing, object_ids=idents, at=at)
+    note_mapped(listing_ids=[one.listing_id for one in named if one.result != "refused"])
+    return named
+
+
+@transaction.atomic
+def unname_items(*, listing_ids: Sequence[int], drafts: Sequence[int], at: datetime, by: str) -> None:
+    """Take back what naming items did: listings that were new go, `drafts` have no item again.
+
+    Nobody may refer to those that go: a protecting foreign key stops the whole.
+    """
+    with changes_by(by):
+        idents = [*listing_ids, *drafts]
+        execute(NOTE_UNMAPPED, [idents])
+        Listing.objects.filter(pk__in=drafts).update(outer_item_id=None, outer_sku_id="")
+        record_acts(by=by, action="listing.unmapped", kind=Listing, object_ids=idents, at=at)
+        Listing.objects.filter(pk__in=listing_ids).delete()
 
 
 @transaction.atomic
