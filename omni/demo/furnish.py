@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from inventory.receive import StockReceipt, receive_stock
 from omni.demo.goods import BRANDS, CATEGORIES, DemoSku, DemoSpu, demo_goods
 from omni.wiring import BUNDLE_OBJECTIONS
 from orders.models import ReviewRule
+from products.assortment.conditions import Wish
+from products.assortment.define import RuleDraft, define_rule
+from products.assortment.select import CatalogueDraft, define_catalogue
 from products.compose import BundleDraft, ComponentDraft, define_bundles
 from products.models import Barcode, Brand, Category, CategoryAttribute, Listing, Shop, Sku, Spu, StaffScope
 
@@ -30,6 +34,12 @@ OWNER_CODE = "OMNI"
 OPTION = "option"
 KEY_NAME = "Demo"
 
+# name, kind, priority, conditions, shop
+ASSORTMENT: tuple[tuple[str, str, int, dict[str, Any], str], ...] = (
+    ("美妆上官网 Beauty for the web shop", "include", 100, {"category": "beauty"}, "webshop"),
+    ("低价不上官网 Nothing cheap in the web shop", "exclude", 200, {"price_to": Decimal(59)}, "webshop"),
+    ("家居给合作伙伴 Home for partners", "include", 100, {"category": "home"}, "partner-api"),
+)
 # code: name, channel, order policy
 SHOPS = {
     "tmall": ("露米天猫旗舰店 Lumi on Tmall", "top", Shop.OrderPolicy.FACT),
@@ -119,6 +129,7 @@ def furnish_demo(*, port: int, folder: Path, at: datetime) -> Furnished:
         _make_listings(goods, shops["tmall"])
         _make_stock(goods, shops, places, at)
         _make_rules()
+        _make_assortment(shops, at)
     people = _make_people(is_new=is_new)
     _connect(port=port, at=at)
     _write_files(goods, folder)
@@ -227,6 +238,31 @@ def _make_listings(goods: list[DemoSpu], shop: Shop) -> None:
         for spu in goods
         for sku in spu.skus
     )
+
+
+def _make_assortment(shops: dict[str, Shop], at: datetime) -> None:
+    """What partners may sell, and what shops are meant to sell; nothing of it is worked out or applied yet."""
+    categories = dict(Category.objects.values_list("code", "pk"))
+    partner = shops["partner-api"].pk
+    catalogue = CatalogueDraft(
+        code="partner",
+        name="合作伙伴目录 Partner catalogue",
+        wish=Wish(category_id=categories["home"]),
+        shop_ids=[partner],
+    )
+    define_catalogue(draft=catalogue, at=at, by=BY)
+    for name, kind, priority, wish, shop in ASSORTMENT:
+        asked = {key: value for key, value in wish.items() if key != "category"}
+        if "category" in wish:
+            asked["category_id"] = categories[wish["category"]]
+        draft = RuleDraft(
+            name=name,
+            kind=kind,
+            priority=priority,
+            wish=Wish(**asked),
+            shop_ids=[shops[shop].pk],
+        )
+        define_rule(draft=draft, at=at, by=BY)
 
 
 # --- stock --------------------------------------------------------------------------------------------------

@@ -207,7 +207,9 @@ class AssortmentRuleAdmin(ConditionsAdmin):
         """What the catalogue and each rule say of one SKU in one shop."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        form = WhyForm(request, request.GET if "sku" in request.GET else None)
+        is_asked = {"sku", "shop"} <= set(request.GET)
+        form = WhyForm(request, request.GET if is_asked else None)
+        form.initial = {"sku": request.GET.get("sku", "")[:64]}
         context: dict[str, Any] = {"form": form}
         if form.is_bound and form.is_valid():
             page: Any = self.admin_site._registry[Sku]

@@ -18,8 +18,9 @@ from inventory.models import PublishedStock, StockLevel, StockPool
 from omni.demo.furnish import furnish_demo
 from omni.demo.goods import demo_goods, gtin13
 from orders.models import ReviewRule
-from products.models import Barcode, Category, Listing, Sku
+from products.models import AssortmentRow, AssortmentRule, Barcode, Catalogue, Category, Listing, Shop, Sku
 from products.template import of_sku, read_values, templates_of
+from tests.factories.assortment import planned
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +33,18 @@ def rows() -> Counter[str]:
     return Counter(
         {
             model.__name__: model._default_manager.count()
-            for model in (Sku, Barcode, Listing, Connection, StockLevel, StockPool, ReviewRule, ApiKey)
+            for model in (
+                Sku,
+                Barcode,
+                Listing,
+                Connection,
+                StockLevel,
+                StockPool,
+                ReviewRule,
+                ApiKey,
+                AssortmentRule,
+                Catalogue,
+            )
         }
     )
 
@@ -45,6 +57,18 @@ def test_the_warehouse_begins_with_what_omni_has_received(tmp_path: Path) -> Non
     told = {(row["warehouseCode"], row["itemCode"]): row["quantity"] for row in stock}
     levels = StockLevel.objects.exclude(location__code="CTU-1")
     assert told == {(r[0], r[1]): r[2] for r in levels.values_list("location__code", "sku__code", "on_hand")}
+
+
+def test_shops_are_meant_to_sell_what_the_rules_of_the_demo_say(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    assert AssortmentRule.objects.count() == 3
+
+    shops = [Shop.objects.get(code=code) for code in ("webshop", "partner-api")]
+    run = planned(*shops, at=timezone.now())
+
+    told = {row.shop.code: row.drafts for row in run.shops.select_related("shop")}
+    assert min(told.values()) > 10
+    assert not AssortmentRow.objects.filter(run=run, sku__list_price__lte=59, shop=shops[0]).exists()
 
 
 def test_what_was_granted_is_what_lies_there(tmp_path: Path) -> None:

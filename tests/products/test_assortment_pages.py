@@ -208,6 +208,19 @@ def test_why_names_the_verdict_of_the_catalogue_and_of_each_rule(boss: Client) -
     ]
 
 
+def test_the_page_of_a_sku_leads_to_why(boss: Client) -> None:
+    listing = ListingFactory.create()
+    sku = boss.get(reverse("admin:products_sku_change", args=[listing.sku_id])).content.decode()
+    why = reverse("admin:products_assortment_why")
+    assert f"{why}?sku={listing.sku.code}" in sku
+    assert f"{why}?shop={listing.shop_id}&amp;sku={listing.sku.code}" in sku
+
+    page = boss.get(why, {"sku": listing.sku.code})
+
+    assert page.context["form"].initial == {"sku": listing.sku.code}
+    assert "why" not in page.context
+
+
 def test_why_and_the_run_never_disagree() -> None:
     brand = BrandFactory.create()
     shop = ShopFactory.create(brand=brand)
