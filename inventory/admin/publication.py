@@ -5,27 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin import ModelAdmin, SimpleListFilter
-from django.db.models import F, QuerySet
-from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from inventory.models import PublishedStock
 from omni.kernel.admin_base import column
-from products.admin.scoped import ScopedAdmin, ShopFilter
-
-
-class DriftFilter(SimpleListFilter):
-    title = _("acknowledged")
-    parameter_name = "drift"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
-        return [("due", _("not yet"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == "due":
-            return queryset.filter(desired_version__gt=F("acked_version"))
-        return queryset
+from products.admin.scoped import ScopedAdmin, ShopFilter, UntoldFilter
 
 
 @admin.register(PublishedStock)
@@ -44,7 +28,7 @@ class PublishedStockAdmin(ScopedAdmin):
         "last_error",
     )
     list_select_related = ("listing__sku", "shop")
-    list_filter = (ShopFilter, DriftFilter)
+    list_filter = (ShopFilter, UntoldFilter)
     search_fields = ("listing__sku__code__exact", "listing__outer_item_id__exact")
     search_help_text = _("A whole SKU code or outer item id")
 

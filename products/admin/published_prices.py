@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin import ModelAdmin, SimpleListFilter
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,22 +15,9 @@ from django.utils.translation import gettext_lazy as _
 
 from omni.kernel.admin_base import RowResult, column
 from omni.kernel.display import Money
-from products.admin.scoped import ScopedAdmin, ShopFilter
+from products.admin.scoped import ScopedAdmin, ShopFilter, UntoldFilter
 from products.models import PublishedPrice
 from products.prices.publish import push_prices_again
-
-
-class UntoldFilter(SimpleListFilter):
-    title = _("acknowledged")
-    parameter_name = "drift"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
-        return [("due", _("not yet"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == "due":
-            return queryset.filter(desired_version__gt=F("acked_version"))
-        return queryset
 
 
 @admin.register(PublishedPrice)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -85,6 +85,21 @@ class ShopFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
         return queryset.filter(**{self.path: int(value)}) if value and value.isdigit() else queryset
+
+
+class UntoldFilter(SimpleListFilter):
+    """Of values that channels are told: those that theirs has not acknowledged."""
+
+    title = _("acknowledged")
+    parameter_name = "drift"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
+        return [("due", _("not yet"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "due":
+            return queryset.filter(desired_version__gt=F("acked_version"))
+        return queryset
 
 
 class ChoiceFilter(SimpleListFilter):
