@@ -79,12 +79,16 @@ ADOPT_NAMED = f"""
 """  # noqa: S608 - put together from constants
 INSERT_NAMED = f"""
     INSERT INTO products_listing (shop_id, sku_id, outer_item_id, outer_sku_id, title, state, created_at)
-    SELECT v.shop_id, v.sku_id, v.outer_item_id, v.outer_sku_id, %(title)s,
+    SELECT v.shop_id, v.sku_id, v.outer_item_id, v.outer_sku_id,
+           coalesce(nullif(coalesce(nullif(%(title)s, ''), o.title, ''),
+                           CASE WHEN v.outer_sku_id = '' THEN k.name ELSE u.name END), ''),
            CASE WHEN o.is_listed IS FALSE THEN 'delisted' ELSE 'listed' END, %(at)s
     FROM (
         SELECT DISTINCT ON (w.shop_id, w.outer_item_id, w.outer_sku_id) w.* FROM {WANTED}
         ORDER BY w.shop_id, w.outer_item_id, w.outer_sku_id, w.place
     ) v
+    JOIN products_sku k ON k.id = v.sku_id
+    JOIN products_spu u ON u.id = k.spu_id
     LEFT JOIN products_outeritem o ON o.shop_id = v.shop_id AND o.outer_item_id = v.outer_item_id
         AND o.outer_sku_id = v.outer_sku_id
     ORDER BY v.shop_id, v.outer_item_id, v.outer_sku_id

@@ -107,7 +107,7 @@ def channel_panel(request: HttpRequest, listing: Listing) -> dict[str, Any]:
             _price_of(listing),
             Money(seen.price, currency).text() if seen and seen.price is not None else "–",
         ),
-        (_("quantity"), "", seen.quantity if seen and seen.quantity is not None else "–"),
+        (_("quantity"), "–", seen.quantity if seen and seen.quantity is not None else "–"),
         (_("state"), listing.get_state_display(), state.label if is_there else "–"),
     ]
     # The attic's own page: this room knows its address and nothing else of it.

@@ -975,6 +975,7 @@ def test_the_shelf_is_read_with_base_price_and_free_units(play: Callable[[Replay
             outer_code="A",
             barcode="6901234567892",
             price=Decimal("19.9"),
+            currency="CNY",
             quantity=7,
             is_listed=False,
         )

@@ -102,7 +102,7 @@ def test_a_row_maps_an_item_or_drafts_the_sku_for_its_shop(shop: Shop, sku: Sku)
     assert (run.lines, run.done, run.error) == (3, 3, 0), faults(run)
     assert run.summary == {"listings": 2, "listings_drafted": 1, "listings_retitled": 1}
     assert all_listings() == [
-        ("S-1", "600", "700", "", "listed"),
+        ("S-1", "600", "700", "Serum", "listed"),  # as its channel calls it
         ("S-1", "601", "701", "", "listed"),
         ("S-2", None, "", "Serum two", "draft"),
     ]

@@ -13,7 +13,7 @@ from django.urls import reverse
 from omni.kernel.answers import Answer
 from omni.kernel.models import AuditEntry
 from omni.tasks import relay_outbox
-from products.map import map_items
+from products.map import map_items, map_listing
 from products.models import Listing, ListingRequest, OuterItem, Shop, Sku
 from products.observe import SeenItem, observe_items
 from products.request import DueRequest, claim_due_requests, record_request_answers
@@ -313,3 +313,27 @@ def test_an_item_that_is_called_as_the_master_says_follows_it_from_then_on(shop:
 
     titles = Listing.objects.order_by("outer_item_id").values_list("title", flat=True)
     assert list(titles) == ["", "Channel's own words"]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown", "title"),
+    [
+        ("", None, ""),
+        ("", "Channel's own words", "Channel's own words"),
+        ("Ours", "Channel's own words", "Ours"),
+        ("", "Serum", ""),
+        ("Serum", None, ""),
+    ],
+)
+def test_an_item_that_is_named_by_its_ids_is_called_as_it_is_said_or_shown(
+    shop: Shop, said: str, shown: str | None, title: str
+) -> None:
+    sku = SkuFactory.create(spu__name="Serum")
+    if shown is not None:
+        observe_items(shop_id=shop.pk, items=[SeenItem("I1", "S1", shown)], source="channel", at=NOON)
+
+    listing = map_listing(
+        shop_id=shop.pk, outer_item_id="I1", outer_sku_id="S1", sku_code=sku.code, title=said, **BY
+    )
+
+    assert listing.title == title

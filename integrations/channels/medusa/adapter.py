@@ -505,6 +505,7 @@ def _seen(variant: Json, *, currency: str, location_id: str) -> SeenItem:
         outer_code=str(variant.get("sku") or ""),
         barcode=str(variant.get("barcode") or variant.get("ean") or variant.get("upc") or ""),
         price=Decimal(str(amounts[0])) if amounts else None,
+        currency=currency if amounts else "",
         quantity=sum(int(row["stocked_quantity"]) - int(row["reserved_quantity"]) for row in levels)
         if is_counted
         else None,
