@@ -85,6 +85,7 @@ class ComponentInline(TabularInline):  # type: ignore[misc]
     fk_name = "bundle"
     form = ComponentForm
     formset = ComponentFormSet
+    hide_title = True
     autocomplete_fields = ("component",)
     extra = 1
     ordering = ("pk",)
