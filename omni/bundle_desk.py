@@ -14,6 +14,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import column
@@ -29,9 +34,21 @@ from products.search import matching_skus
 
 
 class ComponentForm(forms.ModelForm):  # type: ignore[type-arg]
-    units = forms.IntegerField(label=_("units in each bundle"), min_value=1, max_value=UNITS_MAX, initial=1)
+    units = forms.IntegerField(
+        label=_("units in each bundle"),
+        min_value=1,
+        max_value=UNITS_MAX,
+        initial=1,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
     weight = forms.DecimalField(
-        label=_("share of the price"), required=False, min_value=0, max_digits=20, decimal_places=4
+        label=_("share of the price"),
+        required=False,
+        min_value=0,
+        max_digits=20,
+        decimal_places=4,
+        widget=UnfoldAdminDecimalFieldWidget,
+        help_text=_("In any measure; empty in all rows: by list price."),
     )
 
     class Meta:
@@ -119,7 +136,9 @@ class ComponentInline(TabularInline):  # type: ignore[misc]
 class BundleForm(OperatedForm):
     """The SKU itself is edited on its own page."""
 
-    reason = forms.CharField(label=_("reason"), max_length=200, required=False)
+    reason = forms.CharField(
+        label=_("reason"), max_length=200, required=False, widget=UnfoldAdminTextInputWidget
+    )
 
     def run(self, answers: dict[str, Any], *, at: Any, by: str) -> Any:
         return self.instance
