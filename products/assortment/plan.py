@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -23,8 +24,9 @@ from products.assortment.verdicts import find_fitting, judge_shop
 from products.models import AssortmentRow, AssortmentRule, AssortmentRun, AssortmentShop, Listing, Shop
 
 PLAN = "products.assortment.plan"
-# Percent of a shop's listings that a run may withdraw without a person's word.
+# Percent of a shop's listings that runs may withdraw in a day without a person's word.
 LOSS_MAX = 30
+LOSS_PERIOD = timedelta(hours=24)
 COUNTS = {
     "draft": "drafts",
     "publish": "publishes",
@@ -82,11 +84,11 @@ def plan_assortment(job: Job) -> Generator[Progress, None, dict[str, Any]]:
     rules have changed since: then with all of them.
     """
     run = AssortmentRun.objects.get(pk=job.params["run"])
-    shops = list(run.shops.select_related("shop").order_by("shop_id"))
+    shops = list(run.shops.select_related("shop", "run").order_by("shop_id"))
     say = read_say(shop_ids=[row.shop_id for row in shops], at=run.judged_at)
     if run.basis != say.basis():
         _begin_anew(run, say.basis())
-        shops = list(run.shops.select_related("shop").order_by("shop_id"))
+        shops = list(run.shops.select_related("shop", "run").order_by("shop_id"))
     find_fitting(say)
     for done, row in enumerate(shops, 1):
         if row.state == AssortmentShop.State.PLANNING:
@@ -125,10 +127,23 @@ def _note(row: AssortmentShop, counts: dict[str, int]) -> None:
     for outcome, column in COUNTS.items():
         setattr(row, column, counts.get(outcome, 0))
     row.listed = Listing.objects.filter(shop_id=row.shop_id, state=Listing.State.LISTED).count()
-    row.is_too_much = row.withdraws * 100 > row.listed * LOSS_MAX
+    lost = _lost_lately(row)
+    row.is_too_much = row.withdraws > 0 and (row.withdraws + lost) * 100 > (row.listed + lost) * LOSS_MAX
     row.state = AssortmentShop.State.PLANNED
     row.planned_at = timezone.now()
     row.save(update_fields=[*COUNTS.values(), "listed", "is_too_much", "state", "planned_at"])
+
+
+def _lost_lately(row: AssortmentShop) -> int:
+    """What other runs have withdrawn of this shop without a person's word: many small losses are a large one."""
+    others = AssortmentShop.objects.filter(
+        shop=row.shop_id,
+        state__in=(AssortmentShop.State.APPLYING, AssortmentShop.State.APPLIED),
+        confirmed_by="",
+        run__applied_at__gt=row.run.judged_at - LOSS_PERIOD,
+    )
+    lost: int | None = others.exclude(run=row.run_id).aggregate(lost=Sum("withdraws"))["lost"]
+    return lost or 0
 
 
 @transaction.atomic

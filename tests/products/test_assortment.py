@@ -427,6 +427,21 @@ def test_up_to_thirty_percent_of_a_shop_is_withdrawn_without_a_question() -> Non
     assert ListingRequest.objects.filter(act="withdraw").count() == 3
 
 
+def test_many_small_losses_of_a_day_are_a_large_one() -> None:
+    shop, now = a_shop_that_loses(2, of=10), timezone.now()
+    rule = a_rule(shop, kind="exclude", tags=["bad"])
+    applied(shop, at=now)
+    yes_of_channel(shop)
+    for sku in Sku.objects.filter(spu__tags=["good"])[:2]:
+        type(sku.spu).objects.filter(pk=sku.spu_id).update(tags=["worse"])
+    a_rule(shop, rule=rule, kind="exclude", tags=["bad", "worse"])
+
+    soon, later = planned(shop, at=now + HOUR), planned(shop, at=now + 25 * HOUR)
+
+    judged = [AssortmentShop.objects.get(run=run) for run in (soon, later)]
+    assert [(row.listed, row.withdraws, row.is_too_much) for row in judged] == [(8, 2, True), (8, 2, False)]
+
+
 def test_more_is_refused_until_a_person_confirms_that_shop_by_name_with_a_reason() -> None:
     shop, other = a_shop_that_loses(4, of=10), a_shop_that_loses(1, of=10)
     a_rule(shop, other, kind="exclude", tags=["bad"])
