@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+from django.test import Client
+from django.urls import reverse
 
 from tests.bench.measure import Result, median, spread
+from tests.bench.queues import LIMIT_MS, times_of
 from tests.bench.size import Size
 
 SHOPS, RULES, BRANDS, CATEGORIES, TAGS, SEASONS = 20, 50, 5, 40, 60, 8
@@ -40,10 +43,11 @@ FURNISH = (
     SELECT 'shop' || n, 'Shop ' || n, 'top', CASE WHEN n %% 2 = 0 THEN b.id END, 'CNY', 'fact', 'omni'
     FROM generate_series(1, %(shops)s) n JOIN products_brand b ON b.code = 'b' || 1 + n %% %(brands)s""",
     # A third of all SKUs is listed in each shop: on sale, approved, or off sale.
-    """INSERT INTO products_listing (shop_id, sku_id, outer_item_id, outer_sku_id, state, state_by, created_at)
+    """INSERT INTO products_listing
+        (shop_id, sku_id, outer_item_id, outer_sku_id, state, state_by, state_at, created_at)
     SELECT s.id, k.id, 600000000000 + k.id / 20, s.id * 1000000000 + k.id,
            CASE (k.id + s.id) %% 10 WHEN 0 THEN 'approved' WHEN 1 THEN 'delisted' ELSE 'listed' END,
-           CASE WHEN k.id %% 5 = 0 THEN 'user:1' ELSE '' END, now()
+           CASE WHEN k.id %% 5 = 0 THEN 'user:1' ELSE '' END, now(), now()
     FROM products_shop s CROSS JOIN products_sku k WHERE (k.id * 7 + s.id * 3) %% 3 = 0""",
     """INSERT INTO products_assortmentrun (state, source, judged_at, basis, created_by)
     VALUES ('applied', 'person', now(), '{}', 'bench')""",
@@ -108,14 +112,16 @@ def run(size: Size) -> list[Result]:
 
     skus, url = size.assorted, os.environ["DATABASE_URL"]
     shop_ids = furnish(skus)
-    bare, ours, lines = [], [], 0
+    bare, ours, lines, run_id = [], [], 0, 0
     for _ in range(size.repeats):
         bare.append(judge_bare(url))
         seconds, run_id = judge(shop_ids)
         ours.append(seconds)
         lines = compare(url, run_id)
+    pages = look_at_lines(run_id, shop_ids[0], size.repeats)
     applied = [apply_some(shop_id) for shop_id in shop_ids[: size.repeats]]
     gates = [ask_gate(shop_ids) for _ in range(size.repeats * 3)]
+    pages |= look_at_catalogue(shop_ids, size.repeats)
     AssortmentRow.objects.all().delete()
     numbers = f"{RULES} rules, {skus:,} SKUs × {SHOPS} shops"
     ratio = median([b / o for b, o in zip(bare, ours, strict=True)])
@@ -137,6 +143,17 @@ def run(size: Size) -> list[Result]:
             median(gates) * 1000,
             "ms",
             spread([seconds * 1000 for seconds in gates]),
+        ),
+        *(
+            Result(
+                name,
+                median(times),
+                "ms",
+                spread(times),
+                target=f"≤ {LIMIT_MS} ms",
+                ok=median(times) <= LIMIT_MS,
+            )
+            for name, times in pages.items()
         ),
     ]
 
@@ -260,6 +277,56 @@ def apply_some(shop_id: int) -> float:
         )
     start_apply(run_id=row.run_id, at=at, by="bench")
     return count / work()
+
+
+def visitor() -> Client:
+    from django.contrib.auth import get_user_model
+
+    person, _made = get_user_model().objects.get_or_create(
+        username="bench", defaults={"is_staff": True, "is_superuser": True}
+    )
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def look_at_lines(run_id: int, shop_id: int, repeats: int) -> dict[str, list[float]]:
+    """Milliseconds of the pages of a run, beside the lines of all runs before it."""
+    from products.models import AssortmentRow
+
+    lines = AssortmentRow.objects.filter(run=run_id, shop=shop_id)
+    total, middle = AssortmentRow.objects.count(), lines.order_by("id")[lines.count() // 2].pk
+    page = reverse("admin:products_assortmentrow_changelist") + f"?run={run_id}&shop={shop_id}"
+    addresses = {
+        f"lines of a shop, first page, of {total:,}": page,
+        "lines of a shop, a page in the middle": f"{page}&after={middle}",
+        "lines of a shop with one outcome": f"{page}&outcome=publish",
+        "page of a run": reverse("admin:products_assortmentrun_change", args=[run_id]),
+    }
+    client = visitor()
+    return {name: times_of(client, address, repeats=repeats) for name, address in addresses.items()}
+
+
+def look_at_catalogue(shop_ids: Sequence[int], repeats: int) -> dict[str, list[float]]:
+    """Milliseconds of the list of what a catalogue holds, of what is on sale outside it, and of why."""
+    from products.assortment.notice import check_changed_catalogues
+    from products.models import Catalogue, OutsideListing, Sku
+
+    check_changed_catalogues(at=datetime.now(UTC))
+    catalogue, sku = Catalogue.objects.get(), Sku.objects.order_by("pk").first()
+    assert sku is not None
+    outside = OutsideListing.objects.count()
+    why = reverse("admin:products_assortment_why") + f"?shop={shop_ids[0]}&sku={sku.code}"
+    addresses = {
+        "SKUs that a catalogue holds": reverse("admin:products_sku_changelist")
+        + f"?catalogue={catalogue.pk}",
+        f"on sale outside the catalogue, {outside:,} listings": reverse(
+            "admin:products_listing_queue", args=["outside"]
+        ),
+        f"why it is sold there or not, {RULES} rules": why,
+    }
+    client = visitor()
+    return {name: times_of(client, address, repeats=repeats) for name, address in addresses.items()}
 
 
 def ask_gate(shop_ids: Sequence[int]) -> float:
