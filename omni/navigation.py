@@ -53,7 +53,7 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         ],
     ),
     (
-        _("Listing"),
+        _("Listing and assortment"),
         [
             ("products.listing", _("Listings"), "sell"),
             ("products.listingrequest", _("Listing requests"), "swap_vert"),

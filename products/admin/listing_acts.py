@@ -137,7 +137,9 @@ class MomentForm(forms.Form):
 
 
 class ShopsForm(forms.Form):
-    shops = forms.ModelMultipleChoiceField(Shop.objects.none(), label=_("Shops"))
+    shops = forms.ModelMultipleChoiceField(
+        Shop.objects.none(), label=_("Shops"), widget=forms.CheckboxSelectMultiple
+    )
 
     def __init__(self, request: HttpRequest, *given: Any) -> None:
         super().__init__(*given)
