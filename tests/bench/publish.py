@@ -51,7 +51,7 @@ def run(size: Size) -> list[Result]:
     raw.prepare(url, skus=skus)
     raw.prepare_published(url, shops=SHOPS, skus=skus)
     bare, planned = _time_planning(size, goods, url)
-    with top_sandbox(goods) as port:
+    with top_sandbox(goods.shop_ids) as port:
         connection_ids = _connect(goods, port)
         open_missing_streams()
         _together(goods, connection_ids, rounds=0)  # what the channel does not show yet
@@ -149,9 +149,9 @@ def _waits(goods: Goods, changed_at: float) -> list[float]:
     return [float(acked_at) - changed_at for _sku, acked_at in _ask(ACKNOWLEDGED)]
 
 
-def _ask(statement: str) -> list[tuple[Any, ...]]:
+def _ask(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-        return connection.execute(statement).fetchall()
+        return connection.execute(statement, parameters or None).fetchall()
 
 
 def _connect(goods: Goods, port: int) -> list[int]:
@@ -178,14 +178,14 @@ def _ask_nothing(statement: str) -> None:
 
 
 @contextlib.contextmanager
-def top_sandbox(goods: Goods) -> Iterator[int]:
-    """The TOP sandbox with every listing of every shop, no buyers and no faults."""
+def top_sandbox(shop_ids: Sequence[int]) -> Iterator[int]:
+    """The TOP sandbox with every listing of these shops, no buyers and no faults."""
     with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
         probe.close()
         catalogue = Path(folder) / "catalogue.json"
-        catalogue.write_text(json.dumps(_catalogue()))
+        catalogue.write_text(json.dumps(_catalogue(shop_ids)))
         argv = [
             *(sys.executable, "-m", "integrations.channels.top.sandbox", "--port", str(port)),
             *("--catalogue", str(catalogue), "--rate", "0"),
@@ -199,9 +199,11 @@ def top_sandbox(goods: Goods) -> Iterator[int]:
             sandbox.wait(20)
 
 
-def _catalogue() -> list[dict[str, Any]]:
+def _catalogue(shop_ids: Sequence[int]) -> list[dict[str, Any]]:
     rows = _ask(
         "SELECT outer_item_id, outer_sku_id, k.code FROM products_listing l JOIN products_sku k ON k.id = l.sku_id"
+        " WHERE l.shop_id = ANY(%s)",
+        list(shop_ids),
     )
     return [
         {

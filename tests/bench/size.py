@@ -16,6 +16,8 @@ class Size:
     orders: int  # that the queues are looked at with
     imported: int  # SKUs in one file
     assorted: int  # SKUs over which the rules go
+    priced_skus: int  # each in five shops
+    priced_pushed: int  # prices told to one channel, a call each
 
 
 FULL = Size(
@@ -26,5 +28,17 @@ FULL = Size(
     orders=1_000_000,
     imported=100_000,
     assorted=100_000,
+    priced_skus=20_000,
+    priced_pushed=2_000,
 )
-QUICK = Size(repeats=1, skus=300, batches=1, changed_skus=60, orders=2_000, imported=1_000, assorted=1_000)
+QUICK = Size(
+    repeats=1,
+    skus=300,
+    batches=1,
+    changed_skus=60,
+    orders=2_000,
+    imported=1_000,
+    assorted=1_000,
+    priced_skus=60,
+    priced_pushed=40,
+)

@@ -18,7 +18,7 @@ from tests.bench import BENCHES, raw
 from tests.bench.measure import percentile
 
 # Those that start servers of their own, or look at every page, take longer than a test may.
-LONG = {"api", "master", "publish", "queues"}
+LONG = {"api", "master", "prices", "publish", "queues"}
 
 
 @pytest.mark.timeout(600)

@@ -86,6 +86,7 @@ class Market:
         self.refunds: dict[int, Refund] = {}
         self.listings: dict[int, Listing] = {}
         self.shelf: list[Listing] = []
+        self.items: dict[int, list[Listing]] = {}  # the shelf by item: a big shop is asked for one all day
         self.by_modified = Timeline()
         self.by_created = Timeline()
         self.refunds_by_modified = Timeline()
@@ -117,6 +118,9 @@ class Market:
             known.outer_iid, known.outer_sku_id = offered.outer_iid, offered.outer_sku_id
             self.mark("listing", known.sku_id, known)
         self.shelf = [self.listings[key] for key in sorted(self.listings)]
+        self.items = {}
+        for listing in self.shelf:
+            self.items.setdefault(listing.num_iid, []).append(listing)
 
     def _know_trade(self, trade: Trade) -> None:
         self.trades[trade.tid] = trade

@@ -19,10 +19,10 @@ TITLE_BYTES_MAX = 60
 
 
 def listings_of(market: Market, num_iid: int) -> list[Listing]:
-    found = [listing for listing in market.shelf if listing.num_iid == num_iid]
+    found = market.items.get(num_iid)
     if not found:
         raise Refused("isv.item-not-exist", f"item {num_iid} does not exist")
-    return found
+    return list(found)
 
 
 def find_sku(market: Market, *, sku_id: int | None = None, outer_sku_id: str | None = None) -> Listing:
