@@ -24,9 +24,10 @@ from products.template import hold_templates, of_product, of_sku, templates_of
 # Rows are locked and inserted in the order of their codes, so that two batches wait for one another instead of
 # deadlocking.
 INSERT_SPUS = """
-    INSERT INTO products_spu (code, name, brand_id, category_id, created_at)
-    SELECT n.code, n.name, b.id, c.id, %s
-    FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS n(code, name, brand, category)
+    INSERT INTO products_spu (code, name, brand_id, category_id, season, tags, created_at)
+    SELECT n.code, n.name, b.id, c.id, n.season, n.tags::text[], %s
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+        AS n(code, name, brand, category, season, tags)
     JOIN products_brand b ON b.code = n.brand
     LEFT JOIN products_category c ON c.code = n.category
     ORDER BY n.code ON CONFLICT (code) DO NOTHING RETURNING id, code
@@ -36,13 +37,14 @@ SAYS_ATTRIBUTES = """
     (p.attributes <> '{}' OR EXISTS (SELECT 1 FROM products_sku k WHERE k.spu_id = p.id AND k.attributes <> '{}'))
 """
 LOCK_SPUS = f"""
-    SELECT p.code, p.id, p.name, b.code, c.code, {SAYS_ATTRIBUTES} FROM products_spu p
+    SELECT p.code, p.id, p.name, b.code, c.code, {SAYS_ATTRIBUTES}, p.season, p.tags FROM products_spu p
     JOIN products_brand b ON b.id = p.brand_id LEFT JOIN products_category c ON c.id = p.category_id
     WHERE p.code = ANY(%s::text[]) ORDER BY p.code FOR NO KEY UPDATE OF p
 """  # noqa: S608 - a constant
 UPDATE_SPUS = """
-    UPDATE products_spu p SET name = n.name, category_id = c.id
-    FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS n(id, name, category)
+    UPDATE products_spu p SET name = n.name, category_id = c.id, season = n.season, tags = n.tags::text[]
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[])
+        AS n(id, name, category, season, tags)
     LEFT JOIN products_category c ON c.code = n.category
     WHERE p.id = n.id
 """
@@ -74,7 +76,7 @@ INSERT_BARCODES = """
     ORDER BY n.code ON CONFLICT DO NOTHING RETURNING id, code
 """
 
-SPU_COLUMNS = ("name", "category")
+SPU_COLUMNS = ("name", "category", "season", "tags")
 SKU_COLUMNS = ("name", "list_price", "currency", "weight_grams", "is_active")
 
 
@@ -102,6 +104,8 @@ class SkuEntry(NamedTuple):
     currency: str | None = None
     weight_grams: int | None = None
     is_active: bool | None = None
+    season: str | None = None
+    tags: Sequence[str] | None = None
 
 
 @dataclass(slots=True)
@@ -186,14 +190,24 @@ def _enter_spus(
     entries: Sequence[SkuEntry], spu_codes: Sequence[str], *, at: datetime
 ) -> dict[str, _Product]:
     """The products of the entries by code: made, changed, or as they were; locked."""
-    firsts: dict[str, dict[str, str | None]] = {}
+    firsts: dict[str, dict[str, Any]] = {}
     for entry, spu_code in zip(entries, spu_codes, strict=True):
         said = firsts.setdefault(
-            spu_code, {"name": None, "brand": None, "category": None, "of_sku": entry.name}
+            spu_code,
+            {
+                "name": None,
+                "brand": None,
+                "category": None,
+                "of_sku": entry.name,
+                "season": None,
+                "tags": None,
+            },
         )
         said["name"] = said["name"] or entry.spu_name
         said["brand"] = said["brand"] or entry.brand
         said["category"] = said["category"] or entry.category
+        said["season"] = said["season"] or entry.season
+        said["tags"] = said["tags"] or entry.tags
     codes = list(firsts)
     with_brand = [(code, said) for code, said in firsts.items() if said["brand"]]
     new_ids = fetch_all(
@@ -204,16 +218,18 @@ def _enter_spus(
             as_text_array((said["name"] or said["of_sku"] or code)[:200] for code, said in with_brand),
             as_text_array(said["brand"] for _code, said in with_brand),
             as_text_array(said["category"] for _code, said in with_brand),
+            as_text_array(said["season"] or "" for _code, said in with_brand),
+            as_text_array(as_text_array(said["tags"] or ()) for _code, said in with_brand),
         ],
     )
     new = {code for _ident, code in new_ids}
     products: dict[str, _Product] = {}
-    changed: list[tuple[int, str, str | None]] = []
+    changed: list[tuple[int, str, str | None, str, str]] = []
     rows = fetch_all(LOCK_SPUS, [as_text_array(codes)])
     wanted_by = wanted_attributes(
         {row[4] for row in rows} | {said["category"] or "" for said in firsts.values()}
     )
-    for code, ident, name, brand, category, says_attributes in rows:
+    for code, ident, name, brand, category, says_attributes, season, tags in rows:
         said = firsts[code]
         wanted_here = wanted_by.get(said["category"] or category or "")
         is_moved = said["category"] not in (None, category)
@@ -228,8 +244,8 @@ def _enter_spus(
         if code in new:
             products[code] = _Product(ident, None, wants_of_skus=bool(wanted_here and wanted_here.of_sku))
             continue
-        wanted = {"name": said["name"] or name, "category": said["category"] or category}
-        is_was = {"name": name, "category": category}
+        is_was = {"name": name, "category": category, "season": season, "tags": tags}
+        wanted = {column: said[column] or value for column, value in is_was.items()}
         was = {column: is_was[column] for column in SPU_COLUMNS if is_was[column] != wanted[column]}
         products[code] = _Product(
             ident,
@@ -238,7 +254,9 @@ def _enter_spus(
             wants_of_skus=bool(wanted_here and wanted_here.of_sku),
         )
         if was:
-            changed.append((ident, str(wanted["name"]), wanted["category"]))
+            changed.append(
+                (ident, wanted["name"], wanted["category"], wanted["season"], as_text_array(wanted["tags"]))
+            )
     if changed:
         execute(UPDATE_SPUS, [list(column) for column in zip(*changed, strict=True)])
     return products

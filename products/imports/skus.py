@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,8 @@ from omni.kernel.imports.rows import encode
 from omni.kernel.imports.target import Conflict, Context, Obstacle, Row, Taken, Target, Verdict
 from omni.kernel.references import find_references
 from omni.kernel.sql import as_text_array, fetch_all
-from products.barcodes import has_its_check_digit, owners_of_barcodes
+from products.barcodes import BadBarcode, owners_of_barcodes, read_barcode
+from products.define import TAGS_MAX
 from products.enter import (
     SAYS_ATTRIBUTES,
     SKU_COLUMNS,
@@ -37,25 +39,27 @@ from products.enter import (
 from products.models import Barcode, Brand, Category, Sku, Spu
 
 TAKEN, REFUSED = "taken", "refused"
-GTIN_LENGTHS = (12, 13, 14)
+BETWEEN_TAGS = re.compile(r"[,;|\n，；、]")
+TAG_CHARS_MAX = 32
 EXPORT_PAGE = 5_000
 OFFERED_MAX = 5_000
 
 KNOWN_SKUS = f"""
     SELECT s.code, s.name, s.list_price, s.currency, s.weight_grams, s.is_active, p.code, p.name, b.code, c.code,
-        {SAYS_ATTRIBUTES}
+        {SAYS_ATTRIBUTES}, p.season, p.tags
     FROM products_sku s JOIN products_spu p ON p.id = s.spu_id JOIN products_brand b ON b.id = p.brand_id
     LEFT JOIN products_category c ON c.id = p.category_id WHERE s.code = ANY(%s::text[])
 """  # noqa: S608 - a constant
 KNOWN_SPUS = f"""
-    SELECT p.code, p.name, b.code, c.code, {SAYS_ATTRIBUTES}
+    SELECT p.code, p.name, b.code, c.code, {SAYS_ATTRIBUTES}, p.season, p.tags
     FROM products_spu p JOIN products_brand b ON b.id = p.brand_id
     LEFT JOIN products_category c ON c.id = p.category_id WHERE p.code = ANY(%s::text[])
 """  # noqa: S608 - a constant
 SAID = """
     SELECT r.id, r.line_no, r.status, r."values"->>'code' AS code, r."values"->'barcodes' AS barcodes,
         COALESCE(r."values"->>'spu', r."values"->>'code') AS spu, r."values"->>'spu_name' AS spu_name,
-        r."values"->>'brand' AS brand, r."values"->>'category' AS category, r."values" AS said
+        r."values"->>'brand' AS brand, r."values"->>'category' AS category,
+        r."values"->>'season' AS season, r."values"->>'tags' AS tags, r."values" AS said
     FROM kernel_importrow r WHERE r.run_id = %(run)s AND r."values" IS NOT NULL
 """
 # First what is said twice at all, mostly nothing; only then who says it. Both in one statement were planned as a loop
@@ -79,17 +83,18 @@ SAYING_BARCODES = f"""
 """  # noqa: S608 - constants
 TORN = f"""
     SELECT s.spu FROM ({SAID}) s GROUP BY s.spu HAVING count(*) > 1 AND
-        (min(s.spu_name) <> max(s.spu_name) OR min(s.brand) <> max(s.brand) OR min(s.category) <> max(s.category))
+        (min(s.spu_name) <> max(s.spu_name) OR min(s.brand) <> max(s.brand) OR min(s.category) <> max(s.category)
+            OR min(s.season) <> max(s.season) OR min(s.tags) <> max(s.tags))
 """  # noqa: S608 - constants
 SAYING_PRODUCTS = f"""
-    SELECT s.id, s.line_no, s.status, s.spu, s.spu_name, s.brand, s.category, s.said FROM ({SAID}) s
+    SELECT s.id, s.line_no, s.status, s.spu, s.spu_name, s.brand, s.category, s.season, s.tags, s.said FROM ({SAID}) s
     WHERE s.spu = ANY(%(keys)s) ORDER BY s.line_no
 """  # noqa: S608 - constants
 # Keyed by the code, so that a page begins where the last one ended, however far down.
 EXPORT = """
     SELECT s.code, s.name, p.code, p.name, b.code, c.code,
         (SELECT string_agg(k.code, ' ' ORDER BY k.id) FROM products_barcode k WHERE k.sku_id = s.id),
-        s.weight_grams, s.list_price, s.currency, s.is_active
+        s.weight_grams, s.list_price, s.currency, p.season, array_to_string(p.tags, ', '), s.is_active
     FROM products_sku s JOIN products_spu p ON p.id = s.spu_id JOIN products_brand b ON b.id = p.brand_id
     LEFT JOIN products_category c ON c.id = p.category_id
     WHERE s.code > %(after)s AND (%(brands)s::text[] IS NULL OR b.code = ANY(%(brands)s::text[]))
@@ -103,7 +108,7 @@ OPEN = ["new", "changed", "unchanged"]
 NEW = Verdict("new", TAKEN)
 UNCHANGED = Verdict("unchanged", TAKEN)
 SAID_OF_ENTRY = itemgetter(*SkuEntry._fields)
-OF_THE_PRODUCT = ("spu_name", "brand", "category")
+OF_THE_PRODUCT = ("spu_name", "brand", "category", "season", "tags")
 
 
 class Skus(Target):
@@ -129,7 +134,8 @@ class Skus(Target):
         "unknown_brand": gettext_lazy("unknown brand"),
         "unknown_category": gettext_lazy("unknown category"),
         "attributes_wanted": gettext_lazy("attributes missing"),
-        "bad_barcode": gettext_lazy("wrong check digit"),
+        "bad_barcode": gettext_lazy("not a barcode"),
+        "bad_tags": gettext_lazy("too many or too long tags"),
         "foreign_barcode": gettext_lazy("barcode of another SKU"),
         "bad_currency": gettext_lazy("not a currency"),
         "other_brand": gettext_lazy("product of another brand"),
@@ -233,6 +239,26 @@ class Skus(Target):
             3,
             note=gettext_lazy("Three letters, such as CNY; a new SKU without one gets CNY."),
             example="CNY",
+        ),
+        Field(
+            "season",
+            gettext_lazy("Season"),
+            "text",
+            False,
+            ("季节", "波段"),
+            32,
+            note=gettext_lazy("Of the product."),
+            example="2026AW",
+        ),
+        Field(
+            "tags",
+            gettext_lazy("Tags"),
+            "text",
+            False,
+            ("标签",),
+            1_000,
+            note=gettext_lazy("Of the product, between commas; they take the place of those that it has."),
+            example="new, gift",
         ),
         Field(
             "is_active",
@@ -363,6 +389,8 @@ class _Product(NamedTuple):
     brand: str
     category: str | None
     says_attributes: bool
+    season: str
+    tags: Sequence[str]
 
 
 @dataclass(slots=True)
@@ -439,13 +467,15 @@ def _find_fault(values: Mapping[str, Any], known: _Known) -> tuple[str, str, str
     currency = values["currency"]
     if currency is not None and not _is_currency(currency):
         return "bad_currency", "currency", _("“%s” is not a currency such as CNY.") % currency
+    tags = values["tags"] and _read_tags(values["tags"])
+    if tags and (len(tags) > TAGS_MAX or max(map(len, tags)) > TAG_CHARS_MAX):
+        detail = _("At most %(count)d tags of at most %(length)d characters.")
+        return "bad_tags", "tags", detail % {"count": TAGS_MAX, "length": TAG_CHARS_MAX}
     for barcode in values["barcodes"] or ():
-        if len(barcode) in GTIN_LENGTHS and barcode.isdigit() and not has_its_check_digit(barcode):
-            return (
-                "bad_barcode",
-                "barcodes",
-                _("The check digit of %s is wrong: a digit was mistyped.") % barcode,
-            )
+        try:
+            read_barcode(barcode)
+        except BadBarcode as bad:
+            return "bad_barcode", "barcodes", bad.detail
         if known.barcodes.get(barcode, code) != code:
             return "foreign_barcode", "barcodes", _("The barcode %s belongs to another SKU.") % barcode
     return None
@@ -478,12 +508,16 @@ def _changes(
     values: Mapping[str, Any], sku: tuple[Any, ...], spu: _Product, known: _Known
 ) -> dict[str, list[Any]]:
     """Field → [old, new], of what the row says otherwise."""
-    was = dict(zip(SKU_COLUMNS, sku, strict=True)) | {"spu_name": spu.name, "category": spu.category}
+    was = dict(zip(SKU_COLUMNS, sku, strict=True))
+    was |= {"spu_name": spu.name, "category": spu.category, "season": spu.season}
     changes = {
         name: [_shown(old), _shown(values[name])]
         for name, old in was.items()
         if values[name] is not None and values[name] != old
     }
+    tags = values["tags"] and _read_tags(values["tags"])
+    if tags and tags != list(spu.tags):
+        changes["tags"] = [", ".join(spu.tags), ", ".join(tags)]
     added = [code for code in values["barcodes"] or () if code not in known.barcodes]
     if added:
         changes["barcodes"] = ["", " ".join(added)]
@@ -537,7 +571,13 @@ def _contradictions(where: Mapping[str, Any]) -> Iterator[Conflict]:
 
 
 def _entry_of(values: Mapping[str, Any]) -> SkuEntry:
-    return SkuEntry._make(SAID_OF_ENTRY(values))
+    entry = SkuEntry._make(SAID_OF_ENTRY(values))
+    return entry._replace(tags=_read_tags(values["tags"])) if values["tags"] else entry
+
+
+def _read_tags(text: str) -> list[str]:
+    """As they are stored: each once, in order."""
+    return sorted({tag for part in BETWEEN_TAGS.split(text) if (tag := part.strip())})
 
 
 def _as_undo(one: Entered) -> dict[str, Any]:
@@ -600,4 +640,5 @@ def _own_skus(context: Context) -> set[int]:
 
 
 def _of_product(spu: Spu) -> dict[str, Any]:
-    return {"name": spu.name, "category": spu.category.code if spu.category else None}
+    category = spu.category.code if spu.category else None
+    return {"name": spu.name, "category": category, "season": spu.season, "tags": spu.tags}

@@ -158,6 +158,38 @@ def test_uploading_again_changes_by_code_and_never_doubles(brand: Brand, serums:
     assert (Sku.objects.count(), Spu.objects.count(), Barcode.objects.count()) == (2, 1, 1)
 
 
+def test_season_and_tags_are_said_of_the_product_and_taken_back_with_the_file(brand: Brand) -> None:
+    heading = "SKU code,SKU name,Product code (SPU),Brand code,Season,Tags\n"
+    first = heading + 'S-1,One,SERUM,ACME,2026AW,"new，gift, new"\nS-2,Two,SERUM,ACME,,\n'
+    take(data=first.encode())
+    made = (Spu.objects.get().season, Spu.objects.get().tags)
+
+    again = preview(data=first.encode())
+    change = (heading + "S-1,,,,2027SS,gift\n").encode()
+    preview_of_change = preview(data=change)
+    run = take(data=change)
+    changed = (Spu.objects.get().season, Spu.objects.get().tags)
+    undo(run)
+
+    assert made == ("2026AW", ["gift", "new"])
+    assert again.unchanged == 2
+    assert preview_of_change.rows.get().changes == {
+        "season": ["2026AW", "2027SS"],
+        "tags": ["gift, new", "gift"],
+    }
+    assert changed == ("2027SS", ["gift"])
+    assert (Spu.objects.get().season, Spu.objects.get().tags) == made
+
+
+def test_tags_that_are_too_long_and_lines_that_disagree_about_a_season_are_refused(brand: Brand) -> None:
+    heading = "SKU code,SKU name,Product code (SPU),Brand code,Season,Tags\n"
+    rows = ["S-1,One,SERUM,ACME,A,", "S-2,Two,SERUM,ACME,B,", f"S-3,Three,TONIC,ACME,,{'x' * 33}"]
+
+    run = preview(data=(heading + "\n".join(rows) + "\n").encode())
+
+    assert faults(run) == [(3, "contradiction", "Season"), (4, "bad_tags", "Tags")]
+
+
 def test_an_empty_cell_leaves_what_is_known(brand: Brand, serums: Category) -> None:
     take(row("S-1", price="100", barcodes=GTIN, category="serum", weight="50", spu_name="Serum"))
 
@@ -205,6 +237,7 @@ def test_who_changed_it_stands_in_its_history(brand: Brand, rf: Any) -> None:
         ({"price": "-1"}, "out_of_range", "List price"),
         ({"weight": "1.5"}, "bad_number", "Weight (g)"),
         ({"barcodes": "6901234567893"}, "bad_barcode", "Barcodes"),
+        ({"barcodes": "96385075"}, "bad_barcode", "Barcodes"),
         ({"barcodes": "TAKEN"}, "foreign_barcode", "Barcodes"),
     ],
 )
@@ -524,6 +557,7 @@ def test_what_is_exported_can_be_imported_and_changes_nothing(
         row("S-2", name="精华"),
     )
     Sku.objects.filter(code="S-2").update(is_active=False)
+    Spu.objects.update(season="2026AW", tags=["gift", "new"])
     SkuFactory.create(code="FOREIGN")
 
     with override(language):
