@@ -181,6 +181,8 @@ def test_the_page_of_an_order_groups_what_lies_in_a_bundle_under_it_and_cancels_
     rows = before.context["lines"]
     assert ["bundle" in row for row in rows] == [True, False]
     assert "Tea set" in before.content.decode()
+    # What the button asks for can be read on the page.
+    assert before.content.decode().count(">L-7<") == 1
     assert "only 3 whole bundles are open" in wrong.content.decode()
     assert [row["cancelled"] for row in after.context["lines"] if "bundle" in row] == [1]
     assert "of it cancelled" in after.content.decode()
