@@ -102,7 +102,8 @@ def _count_queues(request: Any) -> dict[str, Waiting]:
             continue
         rows = page.limit_to_viewer(request, model.objects.filter(queue.condition))
         first = list(rows.order_by("id").values_list(queue.since, flat=True)[:COUNT_UPTO])
-        found[queue_key(model, code)] = Waiting(code, len(first), min(first, default=None))
+        oldest = min((moment for moment in first if moment is not None), default=None)
+        found[queue_key(model, code)] = Waiting(code, len(first), oldest)
     return found
 
 

@@ -292,7 +292,9 @@ class AssortmentShopAdmin(ScopedAdmin):
     ) -> HttpResponse:
         """All shops of a run stand on its page."""
         row: AssortmentShop = self.visible_object(request, int(object_id) if object_id.isdigit() else 0)
-        return redirect("admin:products_assortmentrun_change", row.run_id)
+        runs: Any = self.admin_site._registry[AssortmentRun]
+        answer: HttpResponse = runs.change_view(request, str(row.run_id))
+        return answer
 
     @column(description=_("share"))
     def show_share(self, row: AssortmentShop) -> str:

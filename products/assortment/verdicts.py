@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from django.db import transaction
+
 from omni.kernel.sql import execute, fetch_all
 from products.assortment.conditions import FITS_PRODUCT, FITS_SKU, HOLDS
 from products.assortment.holding import CATALOGUES, GOODS, PICK
@@ -62,6 +64,9 @@ HOLD = f"""
     WHERE w.id = ANY(%(catalogues)s::bigint[]) AND {HOLDS}
 """  # noqa: S608 - constants
 ANALYZE = "ANALYZE assorted_sku; ANALYZE assorted_choice; ANALYZE assorted_held"
+
+# Of one shop, or of the whole master, everything is joined at once: in memory, not in files. For the transaction only.
+ROOM = "SET LOCAL work_mem = '32MB'"
 
 # Who else than the house takes a listing off sale means it: no rule puts it back.
 BY_THE_HOUSE = "(l.state_by IN ('', 'system') OR l.state_by LIKE 'assortment:%%')"
@@ -130,9 +135,11 @@ WRITE = f"""
 READ = f"{JUDGED} SELECT sku_id, listing_id, outcome FROM judged"  # noqa: S608 - constants
 
 
+@transaction.atomic
 def find_fitting(say: Say, *, sku_ids: Collection[int] | None = None) -> None:
     """Work out which rules fit which SKUs (None: all), and which of these the catalogues hold; for `judge_…` below."""
     skus = None if sku_ids is None else sorted(sku_ids)
+    execute(ROOM)
     execute(TABLES)
     if say.rules:
         rules = [rule.rule_id for rule in say.rules]
@@ -148,7 +155,9 @@ def judge_shop(say: Say, *, run_id: int, shop_id: int, brand_id: int | None) -> 
     """Write down what the rules would change in a shop. Returns how many SKUs, or listings, have each outcome.
 
     `kept` are on sale as they should be, `waiting` have been drafted or asked for already: of both there are no rows.
+    Call it in a transaction.
     """
+    execute(ROOM)
     return dict(fetch_all(WRITE, {**_params(say, shop_id, brand_id, None), "run": run_id}))
 
 

@@ -18,7 +18,7 @@ from django.urls import reverse
 from integrations.models import Connection
 from omni.kernel.admin_base import BaseAdmin
 from products.admin.scoped import ScopedAdmin
-from products.models import Brand, StaffScope
+from products.models import Brand, Listing, StaffScope
 from tests.omni.rows import World, make_world
 
 pytestmark = pytest.mark.django_db
@@ -189,3 +189,13 @@ def test_every_page_of_a_row_opens(worlds: tuple[World, World], boss: Client) ->
         assert len(statements) <= STATEMENTS_MAX, name
         if page.has_add_permission(answer.wsgi_request):
             assert boss.get(reverse(f"{name}_add")).status_code == 200, name
+
+
+def test_rows_that_do_not_say_since_when_they_wait_break_no_page(
+    worlds: tuple[World, World], boss: Client
+) -> None:
+    Listing.objects.filter(state="approved").update(state_at=None)
+
+    page = boss.get(reverse("admin:index"))
+
+    assert page.status_code == 200
