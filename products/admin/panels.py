@@ -79,11 +79,14 @@ def listings_panel(request: HttpRequest, sku: Sku) -> dict[str, Any]:
     """Where a SKU is listed, in the shops of whoever looks."""
     if not request.user.has_perm("products.view_listing"):
         return {"listings": None}
-    listings = Listing.objects.filter(sku=sku).select_related("shop", "published_price")
+    listings = Listing.objects.filter(sku=sku).select_related("shop", "published_price", "sku__spu")
     shops = visible_shop_ids(request.user)
     if shops is not None:
         listings = listings.filter(shop__in=shops)
-    rows = [(listing, _price_of(listing)) for listing in listings.order_by("shop__code", "pk")[:ROWS_MAX]]
+    rows = [
+        (listing, title_of_listing(listing), _price_of(listing))
+        for listing in listings.order_by("shop__code", "pk")[:ROWS_MAX]
+    ]
     return {"listings": rows}
 
 

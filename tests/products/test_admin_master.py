@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from omni.kernel.models import AuditEntry, OutboxEvent
 from products.models import Barcode, Category, CategoryAttribute, CodeRule, Sku, Spu
-from tests.factories.products import BrandFactory, CategoryFactory, SkuFactory, SpuFactory
+from tests.factories.products import BrandFactory, CategoryFactory, ListingFactory, SkuFactory, SpuFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -216,3 +216,17 @@ def test_a_product_without_such_attributes_says_what_to_do(boss: Client) -> None
     page = boss.get(reverse("admin:products_spu_grid", args=[SpuFactory.create().pk])).content.decode()
 
     assert "give it one, or enter the SKUs one by one" in page
+
+
+def test_the_page_of_a_sku_says_where_it_is_listed_and_what_it_is_called_there(boss: Client) -> None:
+    listing = ListingFactory.create(sku__spu__name="Night cream", shop__name="Lumi on Tmall")
+    ListingFactory.create(sku=listing.sku, title="夜间修护霜 官方正品")
+
+    page = boss.get(reverse("admin:products_sku_change", args=[listing.sku.pk])).content.decode()
+
+    panel = page.partition('id="listings-panel"')[2]
+    assert ("Lumi on Tmall" in panel, "Night cream" in panel, "夜间修护霜 官方正品" in panel) == (
+        True,
+        True,
+        True,
+    )
