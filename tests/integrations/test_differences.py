@@ -649,6 +649,39 @@ def test_a_shelf_that_was_changed_by_hand_is_found_and_mended(platform: Any) -> 
     assert list(ListingDrift.objects.values_list("ending", flat=True)) == ["equal"] * 4
 
 
+@pytest.mark.capability("P12")
+def test_a_price_that_was_answered_with_yes_and_refused_by_the_platforms_review_is_found_and_told_again(
+    platform: Any,
+) -> None:
+    house = make_house(stock=25)
+    channel = make_channel(adapter="top", shop=house.shop, base_url=f"{platform.address}/router/rest")
+    open_missing_streams()
+    item = platform.shelf[0]
+    outer = {"outer_item_id": str(item.num_iid), "outer_sku_id": str(item.sku_id)}
+    listing = ListingFactory.create(shop=house.shop, sku=house.sku, **outer)
+    before, old = timezone.now() - 5 * MINUTE, item.price
+    approved(house.sku, 299, at=before, starts_at=before)
+    plan_published_prices(limit=10, at=before)
+
+    platform.dice.change({"price_review": 1})
+    push_prices(connection_id=channel.pk, at=timezone.now())
+    told, shown = PublishedPrice.objects.get(listing=listing), item.price
+    look(channel)
+    found = ListingDrift.objects.get(listing=listing, what="price")
+
+    platform.dice.change({"price_review": 0})
+    ListingDrift.objects.update(held_since=timezone.now() - 6 * MINUTE)
+    look(channel)
+    [row] = push_drifts_again(drift_ids=[found.pk], at=timezone.now() - timedelta(seconds=5), by="user:7")
+    push_prices(connection_id=channel.pk, at=timezone.now())
+
+    assert (told.acked_version, told.acked_amount) == (told.desired_version, Decimal(299))
+    assert shown == old
+    assert (found.ours, found.theirs) == ("299", f"{old // 100}")
+    assert row.ok
+    assert item.price == 29900
+
+
 # --- against answers of Medusa ------------------------------------------------------------------------------
 
 

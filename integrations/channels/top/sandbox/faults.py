@@ -70,6 +70,11 @@ FAULTS: Mapping[str, Fault] = {
             0.03,
             "a random order is a pre-sale: the deposit is paid at once, the rest some seconds later",
         ),
+        Fault(
+            "price_review",
+            0.02,
+            "a new price is answered with yes, then the platform's review refuses it: the old one stays",
+        ),
         Fault("missing_empty_list", 1.0, "an empty list is left out of the answer altogether", in_none=1.0),
         Fault("masked_receivers", 1.0, "receiver texts are masked; only the oaid names them", in_none=1.0),
     )

@@ -229,12 +229,13 @@ def update_price(market: Market, given: Parameters) -> Answer:
             shelf.check_item_price(
                 market, num_iid=num_iid, properties=properties, price=price, item_price=item_price
             )
+        is_refused_later = price is not None and market.dice.falls("price_review")
         listing = shelf.update_price(
             market,
             num_iid=num_iid,
             properties=properties,
             outer_id=given.get("outer_id", ""),
-            price=price,
+            price=None if is_refused_later else price,
             quantity=quantity,
         )
     return {"sku": {"num_iid": num_iid, "sku_id": listing.sku_id, "modified": show_time(listing.modified)}}
