@@ -18,6 +18,7 @@ from omni.kernel.jobs import claim_job, run_job
 from omni.kernel.models import Import, ImportMapping, ImportRow, Job
 from omni.wiring import JOBS
 from orders.models import SalesOrder
+from products.imports.skus import SKUS
 from products.models import Sku, StaffScope
 from tests.factories.orders import House, make_house
 from tests.factories.products import BrandFactory, ShopFactory, SkuFactory
@@ -306,7 +307,7 @@ def test_what_is_exported_is_what_the_person_may_see(keeper: Client, house: Hous
     assert table.startswith("SKU code,SKU name")
     assert files[1].getvalue().startswith(b"PK")
     upload(keeper, table.encode(), "", target="products.skus")
-    assert len(Import.objects.get().columns) == 11
+    assert len(Import.objects.get().columns) == len(SKUS.fields)
 
 
 @pytest.mark.capability("P6")
