@@ -24,6 +24,7 @@ SCOPES = frozenset(
         "orders:write",
         "products:read",
         "products:write",
+        "listings:approve",
         "prices:read",
         "prices:write",
         "prices:approve",

@@ -24,6 +24,7 @@ SCOPE_WORDS: Mapping[str, tuple[Promise, Promise]] = {
     ),
     "prices:read": (_("Read prices"), _("what things cost and why, and what is asked for")),
     "prices:write": (_("Ask for prices"), _("write prices down, submit them, take them back")),
+    "listings:approve": (_("Decide on listings"), _("approve and reject what somebody has submitted")),
     "prices:approve": (_("Decide on prices"), _("approve and reject what somebody else has asked for")),
     "stock:read": (_("Read stock"), _("what lies where, what may be sold, what the channels were told")),
     "stock:write": (_("Book stock"), _("receipts, counts and adjustments")),

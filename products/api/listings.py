@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -46,6 +46,7 @@ from products.titles import shown_title
 from products.update import TITLE_LENGTH, retitle_listings, update_listings
 
 SCOPES = {"read": "products:read", "write": "products:write"}
+APPROVING = {"read": "products:read", "write": "listings:approve"}
 SHOPS_MAX = 50
 
 
@@ -149,7 +150,6 @@ def _documented(name: str, reads: type[StrictSerializer], answers: Any = RowsOut
 class ListingView(ReadingView):
     """What each shop offers, and which SKU it is."""
 
-    scopes = SCOPES
     serializer_class = ListingOut
     filterset_class = ListingFilter
     lookup_value_regex = "[0-9]{1,18}"
@@ -161,6 +161,11 @@ class ListingView(ReadingView):
         "approve": "products.approve_listing",
         "reject": "products.approve_listing",
     }
+
+    @property
+    def scopes(self) -> Mapping[str, str]:
+        """Who asks for a listing need not be who approves it: that takes a scope of its own."""
+        return APPROVING if self.action in ("approve", "reject") else SCOPES
 
     @property
     def staff_permission(self) -> str:

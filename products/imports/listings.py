@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any
-from uuid import UUID
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -15,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from omni.kernel.audit import changes_by
 from omni.kernel.imports.fields import Field
-from omni.kernel.imports.rows import encode
+from omni.kernel.imports.refuse import refuse_row
 from omni.kernel.imports.target import Conflict, Context, Obstacle, Row, Taken, Target, Verdict
 from omni.kernel.references import find_references
 from omni.kernel.sql import fetch_all
@@ -344,9 +342,7 @@ def _judge_title(values: Mapping[str, Any], listing: Listing) -> Verdict:
 
 
 def _fault(reason: str, field: str, detail: str, values: Mapping[str, Any]) -> Verdict:
-    said = {name: value for name, value in values.items() if value is not None}
-    key = UUID(bytes=blake2b(encode([reason, sorted(said.items())]).encode(), digest_size=16).digest())
-    return Verdict("error", REFUSED, row_key=key, reason=reason, column=str(LABELS[field]), detail=detail)
+    return refuse_row(outcome=REFUSED, reason=reason, column=str(LABELS[field]), detail=detail, values=values)
 
 
 # --- taking ---------------------------------------------------------------------------------------------------

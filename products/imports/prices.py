@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from hashlib import blake2b
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Q
 from django.utils import timezone
@@ -20,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from omni.kernel.errors import DomainError
 from omni.kernel.imports.export import moment_cell, yes_or_no
 from omni.kernel.imports.fields import Field
-from omni.kernel.imports.rows import encode
+from omni.kernel.imports.refuse import refuse_row
 from omni.kernel.imports.target import Conflict, Context, Obstacle, Row, Taken, Target, Verdict
 from omni.kernel.sql import fetch_all
 from products.models import Price, Shop, Sku
@@ -482,13 +480,7 @@ def _shown(amount: Decimal) -> str:
 
 
 def _fault(reason: str, field: str, detail: str, values: Mapping[str, Any]) -> Verdict:
-    said = {
-        name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
-        for name, value in values.items()
-        if value is not None
-    }
-    key = UUID(bytes=blake2b(encode([reason, sorted(said.items())]).encode(), digest_size=16).digest())
-    return Verdict("error", REFUSED, row_key=key, reason=reason, column=str(LABELS[field]), detail=detail)
+    return refuse_row(outcome=REFUSED, reason=reason, column=str(LABELS[field]), detail=detail, values=values)
 
 
 # --- asking ---------------------------------------------------------------------------------------------------

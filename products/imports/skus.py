@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -20,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from omni.kernel.imports.export import yes_or_no
 from omni.kernel.imports.fields import Field
-from omni.kernel.imports.rows import encode
+from omni.kernel.imports.refuse import refuse_row
 from omni.kernel.imports.target import Conflict, Context, Obstacle, Row, Taken, Target, Verdict
 from omni.kernel.references import find_references
 from omni.kernel.sql import as_text_array, fetch_all
@@ -529,10 +527,7 @@ def _shown(value: Any) -> Any:
 
 
 def _fault(reason: str, field: str, detail: str, values: Mapping[str, Any]) -> Verdict:
-    heading = str(LABELS[field])
-    said = {name: value for name, value in values.items() if value is not None}
-    key = UUID(bytes=blake2b(encode([reason, sorted(said.items())]).encode(), digest_size=16).digest())
-    return Verdict("error", REFUSED, row_key=key, reason=reason, column=heading, detail=detail)
+    return refuse_row(outcome=REFUSED, reason=reason, column=str(LABELS[field]), detail=detail, values=values)
 
 
 LABELS = {field.name: field.label for field in SKUS.fields}

@@ -33,6 +33,21 @@ def said(answer: Any) -> list[tuple[bool, str]]:
 
 
 @pytest.mark.capability("P10")
+def test_who_submits_a_listing_needs_a_scope_of_its_own_to_decide_on_it(shop: Shop) -> None:
+    writer = Caller(shop, scopes=frozenset({"products:read", "products:write"}))
+    decider = Caller(shop, scopes=frozenset({"products:read", "listings:approve"}))
+    listing = ListingFactory.create(shop=shop, state="submitted", outer_item_id=None)
+    rows = {"ids": [listing.pk]}
+
+    assert writer.post("listings/approve", rows).status_code == 403
+    assert writer.post("listings/reject", rows | {"reason": "no"}).status_code == 403
+    assert decider.post("listings/submit", rows).status_code == 403
+    listing.refresh_from_db()
+    assert listing.state == "submitted"
+    assert said(decider.post("listings/approve", rows)) == [(True, "")]
+
+
+@pytest.mark.capability("P10")
 def test_a_listing_goes_from_a_draft_to_its_channel(shop: Shop, caller: Caller) -> None:
     sku = SkuFactory.create(code="A-1")
 
