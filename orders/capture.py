@@ -238,6 +238,7 @@ class Sheet:
     bundles: list[SoldBundle] = field(default_factory=list)
     bundled: dict[int, tuple[SoldBundle, Component]] = field(default_factory=dict)
     unknown: list[LineDraft] = field(default_factory=list)  # lines that no SKU is known for
+    position: int = 0  # among the drafts of the call
     stage: Stage = Stage.CAPTURED
     channel_order_id: int = 0
     order_id: int = 0
@@ -254,13 +255,14 @@ def capture_orders(
 
     The same order twice, in one call or in many, on one machine or on several, is one order. An older version never
     overwrites a newer one. What cannot become an order is parked with its reason. Where the shop's orders are requests
-    (`Shop.order_policy`), a faulty or short one is refused instead and leaves no trace.
+    (`Shop.order_policy`), a faulty or short one is refused instead and leaves no trace. Where there is not enough for
+    all, requests are served in the order given, and facts in that of their payment.
 
     Returns one result per draft, in the order given. Statements do not grow with the number of new orders.
     """
     refuses = shop.order_policy == Shop.OrderPolicy.REQUEST
     results: dict[int, Captured] = {}
-    sheets: dict[str, tuple[int, Sheet]] = {}
+    sheets: dict[str, Sheet] = {}
     finder = SkuFinder(shop_id=shop.pk, drafts=drafts)
     faulty: dict[int, tuple[Sheet, Fault]] = {}
     repeats: list[tuple[int, OrderDraft]] = []
@@ -271,7 +273,8 @@ def capture_orders(
         elif sheet.draft.outer_id in sheets:
             repeats.append((position, draft))
         else:
-            sheets[sheet.draft.outer_id] = (position, sheet)
+            sheet.position = position
+            sheets[sheet.draft.outer_id] = sheet
 
     rest = _take_new(shop, sheets, faulty, results, refuses=refuses, at=at, by=by, source=source)
     # A transaction of its own: new orders lock stock last, and changes lock orders first.
@@ -286,7 +289,7 @@ def capture_orders(
 @joins_transaction
 def _take_new(
     shop: Shop,
-    sheets: dict[str, tuple[int, Sheet]],
+    sheets: dict[str, Sheet],
     faulty: dict[int, tuple[Sheet, Fault]],
     results: dict[int, Captured],
     *,
@@ -294,23 +297,23 @@ def _take_new(
     at: datetime,
     by: str,
     source: str,
-) -> dict[str, tuple[int, Sheet]]:
+) -> dict[str, Sheet]:
     """Store the orders that nobody has stored yet; return the others, those of a rival who was faster among them."""
     if faulty:
         _set_aside(shop, faulty, results, refuses=refuses, at=at, by=by, source=source)
     if not sheets:
         return {}
     outer_ids = as_text_array(sorted(sheets))
-    keys = as_array(key for _position, sheet in sheets.values() for key in sheet.keys)
+    keys = as_array(key for sheet in sheets.values() for key in sheet.keys)
     free = fetch_all(LOOK_UP, [shop.pk, outer_ids, keys, outer_ids])
     new = [sheets[row[0]] for row in sorted(free)]
     # Numbers rise as the rows do, whichever way the server took them up.
     channel_ids, order_ids = sorted(row[1] for row in free), sorted(row[2] for row in free)
-    for (_position, sheet), channel_id, order_id in zip(new, channel_ids, order_ids, strict=True):
+    for sheet, channel_id, order_id in zip(new, channel_ids, order_ids, strict=True):
         sheet.channel_order_id, sheet.order_id = channel_id, order_id
     taken = _insert(
         shop,
-        [sheet for _position, sheet in new],
+        new,
         at=at,
         by=by,
         source=source,
@@ -318,12 +321,12 @@ def _take_new(
         have_past=any(row[3] for row in free),
     )
     rest = dict(sheets)
-    for position, sheet in new:
+    for sheet in new:
         missing = taken.get(sheet.order_id)
         if missing is None:
             continue  # a rival was faster
         del rest[sheet.draft.outer_id]
-        results[position] = (
+        results[sheet.position] = (
             _refused(sheet, missing)
             if missing
             else Captured(sheet.draft.outer_id, "new", sheet.order_id, sheet.number)
@@ -549,10 +552,20 @@ def _insert(
     return {sheet.order_id: missing.get(sheet.order_id, 0) if refuses else 0 for sheet in sheets}
 
 
+def _asked_first(sheet: Sheet) -> int:
+    return sheet.position
+
+
+def _paid_first(sheet: Sheet) -> tuple[datetime, int]:
+    return (sheet.draft.paid_at or sheet.draft.placed_at, sheet.position)
+
+
 def _promise(
     shop: Shop, sheets: list[Sheet], *, at: datetime, by: str, refuses: bool, have_past: bool
 ) -> dict[int, int]:
     """Promise the new lines their stock. Returns the units that are missing, by order id, where any are."""
+    # Rows are written by outer id, for the sake of their locks; who is served first is another matter.
+    sheets = sorted(sheets, key=_asked_first if refuses else _paid_first)
     demands = _demands(shop, sheets)
     outcomes = reserve_stock(wanted=demands, at=at, by=by, refuse_short=refuses, lines_are_new=not have_past)
     short = [(demand, outcome) for demand, outcome in zip(demands, outcomes, strict=True) if outcome.missing]
@@ -750,7 +763,7 @@ def _mark_short(short: list[tuple[Demand, Outcome]]) -> None:
 @joins_transaction
 def _update(
     shop: Shop,
-    sheets: dict[str, tuple[int, Sheet]],
+    sheets: dict[str, Sheet],
     results: dict[int, Captured],
     *,
     at: datetime,
@@ -764,7 +777,7 @@ def _update(
     newer: list[Change] = []
     said_again: list[tuple[int, datetime]] = []
     for known in known_orders:
-        position, sheet = sheets[known.outer_id]
+        sheet = sheets[known.outer_id]
         draft, result = sheet.draft, "changed"
         if bytes(known.content_hash) == sheet.hash:
             result = "unchanged"
@@ -776,7 +789,7 @@ def _update(
         else:
             versions.append((known.channel_order_id, sheet, False))
             newer.append(Change(known, draft, sheet.listed, sheet.hash, sheet.holds))
-        results[position] = Captured(draft.outer_id, result, known.order_id, known.number or "")  # type: ignore[arg-type]
+        results[sheet.position] = Captured(draft.outer_id, result, known.order_id, known.number or "")  # type: ignore[arg-type]
     if said_again:
         execute(SAID_AGAIN, [list(column) for column in zip(*said_again, strict=True)])
     if versions:
@@ -786,15 +799,15 @@ def _update(
         _close_parked(shop, [change.draft for change in newer], at=at, by=by)
 
 
-def _heard_before(known_orders: list[KnownOrder], sheets: dict[str, tuple[int, Sheet]]) -> set[int]:
+def _heard_before(known_orders: list[KnownOrder], sheets: dict[str, Sheet]) -> set[int]:
     """Channel orders whose content, of the very second of the newest version, was heard before that version.
 
     A platform's clock has whole seconds: what comes again with the same second is an echo of its replicas, not news.
     """
     ties = [
-        (known.channel_order_id, sheets[known.outer_id][1].hash)
+        (known.channel_order_id, sheets[known.outer_id].hash)
         for known in known_orders
-        if sheets[known.outer_id][1].draft.outer_modified_at == known.outer_modified_at
+        if sheets[known.outer_id].draft.outer_modified_at == known.outer_modified_at
     ]
     if not ties:
         return set()

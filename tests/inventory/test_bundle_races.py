@@ -114,5 +114,5 @@ def test_goods_that_come_in_while_a_sku_becomes_a_bundle_do_not_become_stock_of_
 @pytest.mark.parametrize("mutant", ["no_pool_lock", "blind_booking"])
 def test_each_net_under_that_counts(mutant: str, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue(mutant)
-    must_break(goods_against_composing, rounds=8)
+    must_break(goods_against_composing)
     BundleComponent.objects.all().delete()

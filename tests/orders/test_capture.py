@@ -97,6 +97,15 @@ def test_two_lines_of_one_sku_cannot_have_the_same_units(house: House) -> None:
     assert SalesOrder.objects.get().short_lines == 1
 
 
+def test_who_paid_first_is_served_first_however_the_page_is_read(house: House) -> None:
+    late = order_draft(line_draft(house.sku, 6), outer_id="a-1", paid_at=NOON)
+    early = order_draft(line_draft(house.sku, 6), outer_id="b-2", paid_at=NOON - timedelta(minutes=4))
+
+    taken_late, _taken_early = house.take(late, early)
+
+    assert Shortage.objects.get().line_key == order_of(taken_late).lines.get().line_key
+
+
 def test_an_unpaid_order_holds_no_stock_until_it_is_paid(house: House) -> None:
     draft = order_draft(line_draft(house.sku, 2), state=ChannelState.PENDING_PAYMENT, paid_at=None)
     house.take(draft)
@@ -292,6 +301,13 @@ class TestAShopWhoseOrdersAreRequests:
 
         assert results == ["new", "new", "refused"]
         assert reserved(house.sku) == 8
+
+    def test_of_a_batch_those_are_served_first_that_asked_first(self, house: House) -> None:
+        drafts = [order_draft(line_draft(house.sku, 6), outer_id=outer_id) for outer_id in ("b-2", "a-1")]
+
+        results = [captured.result for captured in house.take(*drafts)]
+
+        assert results == ["new", "refused"]
 
     def test_a_faulty_order_is_refused_instead_of_parked(self, house: House) -> None:
         (captured,) = house.take(order_draft(line_draft(house.sku, 0)))
