@@ -21,6 +21,7 @@ class Account(models.IntegerChoices):
     CUSTOMER = 2, _("customer")
     ADJUSTMENT = 3, _("adjustment")
     GRANT = 4, _("grant")
+    IN_TRANSIT = 5, _("in transit")
     LEVEL_FREE = 10, _("on hand, free")
     LEVEL_COMMITTED = 11, _("on hand, committed")
     POOL_FREE = 20, _("pool, free")
@@ -38,6 +39,10 @@ class MovementKind(models.TextChoices):
     SHIP = "ship", _("ship")
     REGRANT = "regrant", _("move between pools")
     BUMP = "bump", _("promise withdrawn")
+    TRANSFER = "transfer", _("transfer")
+    REGRADE = "regrade", _("grade changed")
+    REGROUP = "regroup", _("location joined a group")
+    HAND_OVER = "hand_over", _("hold taken over")
 
 
 @pgtrigger.register(
@@ -46,7 +51,7 @@ class MovementKind(models.TextChoices):
 class StockMovement(models.Model):
     """`quantity` units of a SKU from one account to another. `*_id`.
 
-    The StockLevel or StockPool, 0 for outside accounts.
+    The StockLevel or StockPool, the Transfer of what is in transit, 0 for other outside accounts.
     """
 
     at = models.DateTimeField(_("at"), db_default=Now())

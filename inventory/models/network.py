@@ -67,7 +67,18 @@ class Location(models.Model):
     priority = models.PositiveSmallIntegerField(
         _("priority"), default=100, help_text=_("Lower ships first when all else is equal.")
     )
+    owner = models.CharField(
+        _("owner"),
+        max_length=32,
+        default="own",
+        db_default="own",
+        help_text=_("Whose place it is: “own”, or the code of a partner."),
+    )
+    # Switched by `inventory/network/switch.py`: what a location is used for may decide in which group it sells.
     ships_online = models.BooleanField(_("ships online orders"), default=True)
+    ships_dealers = models.BooleanField(_("ships to dealers"), default=True, db_default=True)
+    offers_pickup = models.BooleanField(_("offers pick-up"), default=False, db_default=False)
+    takes_returns = models.BooleanField(_("takes returns"), default=True, db_default=True)
     is_active = models.BooleanField(_("active"), default=True)
 
     class Meta:

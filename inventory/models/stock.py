@@ -111,7 +111,14 @@ class ShopPool(models.Model):
     A row names pools by group, kind and label for every SKU, or for one. A SKU with rows of its own in a shop
     uses those alone: so a shop can be kept to its quota. The ratios of several shops over the
     same shared pool may add up to more than 1: reservation, not publication, keeps the promise.
+
+    `origin`: rows of quota rules and promotion locks are derived (`inventory/quota/derive.py`) and nobody edits them.
+    `buffer`: units that this shop leaves to the others. `maximum`: what it shows at most.
     """
+
+    class Origin(models.TextChoices):
+        HAND = "hand", _("by hand")
+        RULE = "rule", _("by rule")
 
     shop = models.ForeignKey(Shop, models.PROTECT, related_name="+", verbose_name=_("shop"))
     group = models.ForeignKey(
@@ -124,6 +131,11 @@ class ShopPool(models.Model):
     )
     position = models.PositiveSmallIntegerField(_("position"), default=0)
     publish_ratio = models.DecimalField(_("publish ratio"), max_digits=6, decimal_places=4, default=1)
+    buffer = models.PositiveIntegerField(_("leaves to others"), default=0, db_default=0)
+    maximum = models.PositiveIntegerField(_("shows at most"), null=True, blank=True)
+    origin = models.CharField(
+        _("set"), max_length=4, choices=Origin.choices, default=Origin.HAND, db_default=Origin.HAND
+    )
 
     class Meta:
         verbose_name = _("shop pool")
@@ -139,8 +151,8 @@ class ShopPool(models.Model):
                 name="a_publish_ratio_is_a_part",
             ),
             models.CheckConstraint(
-                condition=~models.Q(kind__in=["safety", "revoking"]),
-                name="nobody_sells_safety_or_revoking_stock",
+                condition=~models.Q(kind="safety"),
+                name="nobody_sells_safety_stock",
             ),
         ]
         indexes = [models.Index(fields=["shop", "sku"], name="shop_pool_by_shop_and_sku")]

@@ -173,7 +173,7 @@ def test_nobody_sells_from_safety_stock_or_from_what_is_being_revoked(kind: str)
     move_between_pools(key="m1", moves=moves, at=timezone.now(), by="test", reason="")
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("ALTER TABLE inventory_shoppool DROP CONSTRAINT nobody_sells_safety_or_revoking_stock")
+        cursor.execute("ALTER TABLE inventory_shoppool DROP CONSTRAINT nobody_sells_safety_stock")
     ShopPool.objects.update(kind=kind)
 
     [outcome] = scene.reserve(scene.demand(1))

@@ -1,0 +1,1 @@
+"""Supply: where stock is too low, and how much should be ordered."""
