@@ -15,12 +15,20 @@ from products.bundles import Component, components_of
 
 # Driven from the pools, so that its cost follows their number: each pool meets the few rows that name it for every
 # SKU by a hash join, and the rows of its own SKU by their index; a shop's rows for one SKU replace the others. What
-# lines are owed in a group comes off its shared pool first: it is as good as sold. Reads only, takes no lock.
+# lines are owed in a group comes off its shared pool first, if their shop may draw on it: it is as good as sold. Under
+# its low-water mark a shared pool is shown divided, in parts that follow one another and add up to it (see
+# `ShopExposure`). Reads only, takes no lock.
 SHARES = """
     WITH owed AS (
-        SELECT sku_id, group_id, sum(quantity)::int AS quantity FROM inventory_shortage
-        WHERE state = 'open' AND (%(skus)s::bigint[] IS NULL OR sku_id = ANY(%(skus)s::bigint[]))
-        GROUP BY sku_id, group_id
+        SELECT h.sku_id, h.group_id, sum(h.quantity)::int AS quantity FROM inventory_shortage h
+        WHERE h.state = 'open' AND (%(skus)s::bigint[] IS NULL OR h.sku_id = ANY(%(skus)s::bigint[]))
+          AND (h.shop_id IS NULL OR EXISTS (
+            SELECT FROM inventory_shoppool s
+            WHERE s.shop_id = h.shop_id AND s.group_id = h.group_id AND s.kind = 'shared' AND (
+                s.sku_id = h.sku_id
+                OR s.sku_id IS NULL AND NOT EXISTS (
+                    SELECT FROM inventory_shoppool own WHERE own.shop_id = h.shop_id AND own.sku_id = h.sku_id))))
+        GROUP BY h.sku_id, h.group_id
     ), pools AS (
         SELECT p.id, p.sku_id, p.group_id, p.kind, p.label, p.granted - p.reserved AS free,
                coalesce(o.quantity, 0) AS owed
@@ -30,24 +38,33 @@ SHARES = """
           AND (%(skus)s::bigint[] IS NULL OR p.sku_id = ANY(%(skus)s::bigint[]))
           AND (p.starts_at IS NULL OR p.starts_at <= %(at)s) AND (p.ends_at IS NULL OR p.ends_at > %(at)s)
     ), drawn AS (
-        SELECT s.shop_id, s.position, s.publish_ratio, p.*
+        SELECT s.shop_id, s.position, s.publish_ratio, s.buffer, s.maximum, p.*
         FROM pools p
         JOIN inventory_shoppool s
           ON s.group_id = p.group_id AND s.kind = p.kind AND s.label = p.label AND s.sku_id IS NULL
         WHERE NOT EXISTS (
             SELECT FROM inventory_shoppool own WHERE own.shop_id = s.shop_id AND own.sku_id = p.sku_id)
         UNION ALL
-        SELECT s.shop_id, s.position, s.publish_ratio, p.*
+        SELECT s.shop_id, s.position, s.publish_ratio, s.buffer, s.maximum, p.*
         FROM pools p
         JOIN inventory_shoppool s
           ON s.group_id = p.group_id AND s.kind = p.kind AND s.label = p.label AND s.sku_id = p.sku_id
     )
-    SELECT shop_id, sku_id, id AS pool_id, position, free, owed, publish_ratio,
-           floor(greatest(free - owed, 0) * publish_ratio)::int AS sellable
-    FROM drawn
+    SELECT d.shop_id, d.sku_id, d.id AS pool_id, d.position, d.free, d.owed, d.publish_ratio, d.buffer, d.maximum,
+           x.low_water, x.part_from, x.part_to,
+           CASE
+               WHEN greatest(d.free - d.owed, 0) < x.low_water AND d.publish_ratio > 0 THEN
+                   ceil(greatest(d.free - d.owed, 0) * x.part_to) - ceil(greatest(d.free - d.owed, 0) * x.part_from)
+               ELSE floor(greatest(d.free - d.owed, 0) * d.publish_ratio)
+           END::int AS sellable
+    FROM drawn d
+    LEFT JOIN inventory_shopexposure x
+      ON d.kind = 'shared' AND x.sku_id = d.sku_id AND x.group_id = d.group_id AND x.shop_id = d.shop_id
 """
+# What a shop leaves to the others comes off the sum of its pools; what it shows at most caps it.
 SELLABLE = f"""
-    SELECT shop_id, sku_id, sum(sellable)::int AS quantity FROM ({SHARES}) shares GROUP BY shop_id, sku_id
+    SELECT shop_id, sku_id, least(greatest(sum(sellable) - max(buffer), 0), min(maximum))::int AS quantity
+    FROM ({SHARES}) shares GROUP BY shop_id, sku_id
 """  # noqa: S608 - put together from constants
 
 # A bundle is sold as often as its scarcest component goes into it; a component that a shop does not draw on is none.
@@ -103,7 +120,8 @@ POOLS = """
     WHERE p.sku_id = %s ORDER BY g.code, p.kind, p.label
 """
 SHOPS = f"""
-    SELECT w.code, w.name, s.pool_id, s.free, s.owed, s.publish_ratio, s.sellable
+    SELECT w.code, w.name, s.pool_id, s.free, s.owed, s.publish_ratio, s.sellable, s.buffer, s.maximum,
+           s.low_water, s.part_from, s.part_to
     FROM ({SHARES}) s JOIN products_shop w ON w.id = s.shop_id ORDER BY w.code, s.position, s.pool_id
 """  # noqa: S608 - put together from constants
 PUBLISHED = """
@@ -164,7 +182,11 @@ class PoolFact:
 
 @dataclass(frozen=True, slots=True)
 class ShareFact:
-    """What a shop may sell from one pool: ⌊(free − owed) × ratio⌋, never below 0."""
+    """What a shop may sell from one pool: ⌊(free − owed) × ratio⌋, never below 0.
+
+    With fewer than `low_water` left in a shared pool: ⌈n × part_to⌉ − ⌈n × part_from⌉. Off the sum of its pools come
+    `buffer` units that the shop leaves to others, and `maximum` caps what is left.
+    """
 
     shop_code: str
     shop_name: str
@@ -173,6 +195,16 @@ class ShareFact:
     owed: int
     publish_ratio: Decimal
     sellable: int
+    buffer: int
+    maximum: int | None
+    low_water: int | None
+    part_from: Decimal | None
+    part_to: Decimal | None
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether the pool is so low that each shop shows a part of its own."""
+        return self.low_water is not None and max(self.free - self.owed, 0) < self.low_water
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +264,9 @@ def sellable_stock(
 ) -> dict[tuple[int, int], int]:
     """The units of each SKU that each shop may sell, by (shop id, SKU id), 0 where it draws on nothing.
 
-    What its pools have free, less what lines are owed already, each pool times the shop's publish ratio; of a bundle,
-    as many as its scarcest component makes. Without `shop_ids`: every shop that draws on any of these SKUs or on a
+    What its pools have free, less what lines are owed already, each pool times the shop's publish ratio (a low shared
+    pool: the shop's part of it), less the shop's buffer, at most its maximum; of a bundle, as many as its scarcest
+    component makes. Without `shop_ids`: every shop that draws on any of these SKUs or on a
     component of them.
     """
     rows = fetch_all(SELLABLE_WITH_BUNDLES, {"skus": list(sku_ids), "at": at or timezone.now()})

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -98,8 +98,11 @@ class Draw(NamedTuple):
 Sources = Mapping[tuple[int, int], Source]
 
 # No lock: settings, and ids of pools that are never deleted. A shop's rows for one SKU replace those for all.
+# Own units go first, whatever the positions: the lock of a promotion, the quota, what is shared; last what is being
+# taken back from this very shop, which its channel may have sold before it heard of that.
 # Plan: nested loops over shop_pool_by_shop_and_sku and one_pool_per_sku_group_kind_and_label.
-FIND_SOURCES = """
+RANK = "array_position('{lock,quota,shared,base,revoking}'::text[], s.kind::text)"
+FIND_SOURCES = f"""
     SELECT w.shop_id, w.sku_id, s.group_id, p.id
     FROM unnest(%s::bigint[], %s::bigint[]) AS w(shop_id, sku_id)
     JOIN inventory_shoppool s ON s.shop_id = w.shop_id AND (
@@ -109,13 +112,13 @@ FIND_SOURCES = """
     LEFT JOIN inventory_stockpool p
         ON p.sku_id = w.sku_id AND p.group_id = s.group_id AND p.kind = s.kind AND p.label = s.label
         AND (p.starts_at IS NULL OR p.starts_at <= %s) AND (p.ends_at IS NULL OR p.ends_at > %s)
-    WHERE s.kind NOT IN ('safety', 'revoking')
-    ORDER BY w.shop_id, w.sku_id, s.position, s.id
-"""
+    WHERE s.kind <> 'safety'
+    ORDER BY w.shop_id, w.sku_id, {RANK}, s.position, s.id
+"""  # noqa: S608 - put together from constants
 
 # The same for pairs that have pools now, with the pools locked: one after another in id order, as LOCK_POOLS does.
-LOCK_SOURCES = """
-    SELECT w.shop_id, w.sku_id, s.position, s.id,
+LOCK_SOURCES = f"""
+    SELECT w.shop_id, w.sku_id, {RANK}, s.position, s.id,
            p.id, p.group_id, p.sku_id, p.kind, p.label, p.granted, p.reserved, p.target
     FROM unnest(%s::bigint[], %s::bigint[]) AS w(shop_id, sku_id)
     JOIN inventory_shoppool s ON s.shop_id = w.shop_id AND (
@@ -125,9 +128,9 @@ LOCK_SOURCES = """
     JOIN inventory_stockpool p
         ON p.sku_id = w.sku_id AND p.group_id = s.group_id AND p.kind = s.kind AND p.label = s.label
         AND (p.starts_at IS NULL OR p.starts_at <= %s) AND (p.ends_at IS NULL OR p.ends_at > %s)
-    WHERE s.kind NOT IN ('safety', 'revoking')
+    WHERE s.kind <> 'safety'
     ORDER BY p.id FOR NO KEY UPDATE OF p
-"""
+"""  # noqa: S608 - put together from constants
 
 # After the lock: what a line holds or has had shipped, its highest part number, and whether it is owed anything.
 FIND_STANDINGS = """
@@ -254,15 +257,19 @@ def lock_sources(demands: Iterable[Demand], *, at: datetime) -> tuple[Sources, d
     pairs = sorted({(demand.shop_id, demand.sku_id) for demand in demands})
     shops, skus = as_array(shop for shop, _sku in pairs), as_array(sku for _shop, sku in pairs)
     rows = fetch_all(LOCK_SOURCES, [shops, skus, at, at])
-    pools = {row[4]: LockedPool(*row[4:]) for row in rows}
+    pools = {row[5]: LockedPool(*row[5:]) for row in rows}
     sources: dict[tuple[int, int], Source] = {}
-    for shop_id, sku_id, _position, _draw_id, pool_id, group_id, *_pool in sorted(rows):
+    for shop_id, sku_id, _rank, _position, _draw_id, pool_id, group_id, *_pool in sorted(rows, key=_in_turn):
         sources.setdefault((shop_id, sku_id), Source(group_id, [])).pool_ids.append(pool_id)
     if len(sources) < len(pairs):
         # Without a pool there is nothing to draw on, but a group that owes it.
         rest = [demand for demand in demands if (demand.shop_id, demand.sku_id) not in sources]
         sources |= {pair: Source(source.group_id, []) for pair, source in find_sources(rest, at=at).items()}
     return sources, pools
+
+
+def _in_turn(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return row[:5]
 
 
 def find_standings(line_keys: Iterable[UUID]) -> dict[UUID, Standing]:

@@ -97,6 +97,13 @@ class StockPool(models.Model):
                 name="no_more_reserved_than_granted",
             ),
         ]
+        indexes = [
+            models.Index(
+                fields=["label", "group", "sku"],
+                condition=models.Q(kind__in=["quota", "lock", "revoking"]),
+                name="pool_by_label",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.sku_id}"
