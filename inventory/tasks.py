@@ -11,6 +11,8 @@ from django.utils import timezone
 from inventory.availability import fillable_skus
 from inventory.fill import fill_shortages
 from inventory.publish import plan_all_published_stock, plan_published_stock
+from inventory.quota.promote import open_and_close_locks
+from inventory.quota.rebalance import rebalance_stock
 from inventory.record import FILL_SHORTAGES, PLAN_PUBLISHED
 from omni.kernel import doorbell
 from omni.kernel.actors import SYSTEM
@@ -37,3 +39,13 @@ def fill_open_shortages(**_newer: Any) -> None:
     doorbell.answer(FILL_SHORTAGES)
     for sku_id in fillable_skus(limit=SKUS_PER_RUN):
         repeat_on_conflict(partial(fill_shortages, sku_ids=[sku_id], at=timezone.now(), by=SYSTEM))
+
+
+@shared_task
+def turn_locks(**_newer: Any) -> None:
+    repeat_on_conflict(partial(open_and_close_locks, at=timezone.now(), by=SYSTEM))
+
+
+@shared_task
+def rebalance(**_newer: Any) -> None:
+    rebalance_stock(at=timezone.now(), by=SYSTEM)
