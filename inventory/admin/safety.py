@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +19,6 @@ from inventory.quota.keep import SafetyWish, keep_safety
 from omni.kernel.admin_base import RowResult, column
 from products.admin.operated import OperatedAdmin, OperatedForm
 from products.admin.scoped import ScopedAdmin
-from products.models import Shop
 from products.scope import visible_shop_ids
 
 
@@ -64,7 +63,7 @@ class SafetyRuleAdmin(OperatedAdmin):
         shops = visible_shop_ids(request.user)
         if shops is None:
             return rows
-        return rows.filter(shop__isnull=True) | rows.filter(shop__in=Shop.objects.filter(pk__in=shops))
+        return rows.filter(Q(shop__isnull=True) | Q(shop__in=shops))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
