@@ -17,6 +17,7 @@ from django.urls import reverse
 from redis.exceptions import RedisError
 
 from integrations.models import Connection, InboundMessage, ListingDrift
+from inventory.models import AllocationRun, PromotionLock, Revocation
 from omni.kernel.admin_base import BaseAdmin, Queue
 from omni.kernel.models import ImportRow, Job, OutboxEvent
 from orders.models import DispatchNotice, FulfilmentOrder, ParkedOrder, SalesOrder
@@ -45,6 +46,7 @@ WORK: Sequence[tuple[type[Any], str, bool]] = (
     (Listing, "approved", False),
     (Listing, "outside", False),
     (ListingDrift, "open", True),
+    (AllocationRun, "planned", False),
     (AssortmentShop, "to_confirm", False),
     (ImportRow, "open", False),
     (Price, "to_approve", False),
@@ -56,6 +58,8 @@ ALARMS: Sequence[tuple[type[Any], str, bool]] = (
     (InboundMessage, "failed", True),
     (OutboxEvent, "dead", True),
     (ListingRequest, "refused", True),
+    (Revocation, "old", True),
+    (PromotionLock, "short", False),
 )
 
 

@@ -40,8 +40,8 @@ LOCK_QUEUES = {
         "short",
         _("Promotion locks that are short"),
         _(
-            "They run, and fewer units are set aside than they want. What comes in is set aside by itself; to give them "
-            "more at once, take quotas back from other shops."
+            "They run, and fewer units are set aside than they want. What comes in is set aside by itself; to give "
+            "them more at once, take quotas back from other shops."
         ),
         Q(state=State.ACTIVE) & Q(Exists(LACKING)),
         ("show_name", "group", "show_shops", "starts_at", "ends_at"),
@@ -64,7 +64,9 @@ class LinesField(forms.CharField):
                 continue
             units = parts[-1].replace(",", "")
             if len(parts) != 2 or not (units.isascii() and units.isdigit() and 0 < len(units) < 10):
-                raise forms.ValidationError(gettext("“%s” is no SKU code with a number of units.") % line.strip()[:80])
+                raise forms.ValidationError(
+                    gettext("“%s” is no SKU code with a number of units.") % line.strip()[:80]
+                )
             if parts[0] in found:
                 raise forms.ValidationError(gettext("%s stands there twice.") % parts[0])
             found[parts[0]] = int(units)
@@ -74,7 +76,9 @@ class LinesField(forms.CharField):
 
 
 class LockForm(forms.Form):
-    code = forms.CharField(label=_("Code"), max_length=32, help_text=_("Short and lasting, like SINGLES-DAY-26."))
+    code = forms.CharField(
+        label=_("Code"), max_length=32, help_text=_("Short and lasting, like SINGLES-DAY-26.")
+    )
     name = forms.CharField(label=_("Name"), max_length=120)
     group = forms.ModelChoiceField(LocationGroup.objects.none(), label=_("Location group"))
     shops = forms.ModelMultipleChoiceField(
@@ -142,8 +146,8 @@ class LockForm(forms.Form):
 @admin.register(PromotionLock)
 class PromotionLockAdmin(ScopedAdmin):
     intro = _(
-        "Units that are set aside for some shops while a promotion runs. They come from base and shared when it starts; "
-        "what is unsold at its end goes back by itself."
+        "Units that are set aside for some shops while a promotion runs. They come from base and shared when it "
+        "starts; what is unsold at its end goes back by itself."
     )
     is_editable = True
     queues = LOCK_QUEUES
@@ -202,7 +206,7 @@ class PromotionLockAdmin(ScopedAdmin):
 
     def _lock_page(self, request: HttpRequest, lock: PromotionLock | None) -> HttpResponse:
         may = self._may(request, lock)
-        given = {"skus": visible_skus_of(self, request), "user": request.user, "lock": lock}
+        given: dict[str, Any] = {"skus": visible_skus_of(self, request), "user": request.user, "lock": lock}
         initial = initial_of(lock) if lock and may else {}
         if request.method != "POST":
             return self._form_page(request, lock, LockForm(initial=initial, **given), may)

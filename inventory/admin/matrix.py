@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Exists, OuterRef, Q
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -100,8 +100,6 @@ class MatrixFilter(forms.Form):
 
 
 class ApplyForm(forms.Form):
-    targets = forms.CharField(widget=forms.HiddenInput, max_length=200_000)
-    seen = forms.CharField(widget=forms.HiddenInput, max_length=64, required=False)
     reason = forms.CharField(label=_("Reason"), max_length=200)
 
 
@@ -151,7 +149,9 @@ class MatrixPages:
             for fault in faults or [gettext("Type a number into at least one cell.")]:
                 messages.error(request, fault)
             return self._page(request, view, typed=request.POST)
-        return self._preview(request, view, asked, ApplyForm(initial={"reason": request.POST.get("reason", "")}))
+        return self._preview(
+            request, view, asked, ApplyForm(initial={"reason": request.POST.get("reason", "")})
+        )
 
     def apply_view(self, request: HttpRequest) -> HttpResponse:
         """Do what the preview showed; if the numbers have changed since, show them anew first."""
@@ -162,7 +162,7 @@ class MatrixPages:
         if not asked or view.group is None:
             messages.error(request, gettext("Type a number into at least one cell."))
             return redirect(self._address(view))
-        effects = self._foresee(view, asked, timezone.now())
+        effects = self._foresee(view, view.group, asked, timezone.now())
         if not form.is_valid():
             return self._preview(request, view, asked, form)
         if request.POST.get("seen") != digest_of(effects):
@@ -181,6 +181,16 @@ class MatrixPages:
             return self._preview(request, view, asked, form)
         return redirect(self._address(view, run=str(run.pk)))
 
+    def preview_of(
+        self, request: HttpRequest, asked: Asked, *, group: LocationGroup, code: str, reason: str
+    ) -> HttpResponse:
+        """The effect of cells that were typed on another page."""
+        self._must_operate(request)
+        query = QueryDict(mutable=True)
+        query.update({"group": str(group.pk), "q": code})
+        view = self._view_of(request, query)
+        return self._preview(request, view, asked, ApplyForm(initial={"reason": reason}))
+
     # --- who may --------------------------------------------------------------------------------------------
     def _must_see(self, request: HttpRequest) -> None:
         if not self.admin.has_view_permission(request):
@@ -191,19 +201,20 @@ class MatrixPages:
             raise PermissionDenied
 
     # --- what is looked at ----------------------------------------------------------------------------------
-    def _view_of(self, request: HttpRequest) -> View:
-        form = MatrixFilter(request.GET or None, user=request.user)
+    def _view_of(self, request: HttpRequest, given: QueryDict | None = None) -> View:
+        asked = request.GET if given is None else given
+        form = MatrixFilter(asked or None, user=request.user)
         answers: dict[str, Any] = form.cleaned_data if form.is_bound and form.is_valid() else {}
         group = answers.get("group") or default_group()
-        query = {name: request.GET[name] for name in ("q", "brand", "category", "only") if request.GET.get(name)}
+        query = {name: str(asked[name]) for name in ("q", "brand", "category", "only") if asked.get(name)}
         if group is None:
             return View(form, None, [], [], "", "", query)
         query["group"] = str(group.pk)
         form.initial = {"group": group.pk, **form.initial}
         if not form.is_bound:
             form.fields["group"].initial = group.pk
-        shops, next_columns = self._shops(request, group, request.GET.get("columns", "")[:32])
-        skus, next_rows = self._skus(request, group, answers, request.GET.get("after", "")[:64])
+        shops, next_columns = self._shops(request, group, asked.get("columns", "")[:32])
+        skus, next_rows = self._skus(request, group, answers, asked.get("after", "")[:64])
         return View(form, group, shops, skus, next_rows, next_columns, query)
 
     def _shops(self, request: HttpRequest, group: LocationGroup, after: str) -> tuple[list[Shop], str]:
@@ -279,26 +290,18 @@ class MatrixPages:
         return {(sku_id, shop_id): units for sku_id, shop_id, units in asked}
 
     # --- the page -------------------------------------------------------------------------------------------
-    def _foresee(self, view: View, asked: Asked, at: datetime) -> list[SkuEffect]:
-        assert view.group is not None
-        names = dict(view.shops and [(shop.pk, shop.code) for shop in view.shops])
+    def _foresee(self, view: View, group: LocationGroup, asked: Asked, at: datetime) -> list[SkuEffect]:
+        names = {shop.pk: shop.code for shop in view.shops}
         others = {shop_id for _sku_id, shop_id in asked} - set(names)
         names |= dict(Shop.objects.filter(pk__in=others).values_list("pk", "code")) if others else {}
-        return foresee_quotas(group_id=view.group.pk, targets=asked, shops=list(names.items()), at=at)
+        return foresee_quotas(group_id=group.pk, targets=asked, shops=list(names.items()), at=at)
 
-    def _preview(
-        self, request: HttpRequest, view: View, asked: Asked, form: ApplyForm
-    ) -> HttpResponse:
-        effects = self._foresee(view, asked, timezone.now())
-        form.data = form.data.copy() if form.is_bound else form.data
-        hidden = {
+    def _preview(self, request: HttpRequest, view: View, asked: Asked, form: ApplyForm) -> HttpResponse:
+        effects = self._foresee(view, view.group, asked, timezone.now()) if view.group else []
+        kept = {
             "targets": json.dumps([[sku, shop, units] for (sku, shop), units in sorted(asked.items())]),
             "seen": digest_of(effects),
         }
-        if form.is_bound:
-            form.data = {**form.data.dict(), **hidden}  # type: ignore[attr-defined]
-        else:
-            form.initial |= hidden
         skus = Sku.objects.in_bulk([effect.sku_id for effect in effects])
         shops = Shop.objects.in_bulk({cell.shop_id for effect in effects for cell in effect.cells})
         shown = [
@@ -313,7 +316,7 @@ class MatrixPages:
             for effect in effects
         ]
         typed = {f"q-{sku}-{shop}": str(units) for (sku, shop), units in asked.items()}
-        return self._page(request, view, typed=typed, effects=shown, apply_form=form)
+        return self._page(request, view, typed=typed, effects=shown, apply_form=form, **kept)
 
     def _page(
         self, request: HttpRequest, view: View, *, typed: Mapping[str, Any] | None = None, **more: Any
@@ -346,7 +349,9 @@ class MatrixPages:
         shops = [(shop.pk, shop.code) for shop in view.shops]
         sku_ids = [sku.pk for sku in view.skus]
         rows: list[Row] = read_matrix(group_id=view.group.pk, sku_ids=sku_ids, shops=shops, at=timezone.now())
-        words = {value: (label, MODE_COLOURS[QuotaRule.Mode(value)]) for value, label in QuotaRule.Mode.choices}
+        words = {
+            value: (label, MODE_COLOURS[QuotaRule.Mode(value)]) for value, label in QuotaRule.Mode.choices
+        }
         found = []
         for sku, row in zip(view.skus, rows, strict=True):
             cells = []
@@ -409,9 +414,7 @@ def warning_texts(cell: CellEffect) -> list[str]:
     if cell.promised:
         texts.append(gettext("%(units)d are promised to orders and stay.") % {"units": cell.promised})
     if cell.capped_at is not None:
-        texts.append(
-            gettext("Its rule shows at most %(units)d.") % {"units": cell.capped_at}
-        )
+        texts.append(gettext("Its rule shows at most %(units)d.") % {"units": cell.capped_at})
     if cell.is_shared_only:
         texts.append(gettext("By its rule it sells from the shared pool: the next run takes the quota back."))
     return texts
@@ -435,6 +438,8 @@ def _is_target(row: Any) -> bool:
     return (
         isinstance(row, list)
         and len(row) == 3
-        and all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62 for value in row)
+        and all(
+            isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62 for value in row
+        )
         and row[2] <= UNITS_MAX
     )

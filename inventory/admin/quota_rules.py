@@ -39,11 +39,18 @@ class GroupFilter(admin.SimpleListFilter):
     parameter_name = "group"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(pk), name) for pk, name in LocationGroup.objects.order_by("code").values_list("pk", "name")[:200]]
+        return [
+            (str(pk), name)
+            for pk, name in LocationGroup.objects.order_by("code").values_list("pk", "name")[:200]
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
-        return queryset.filter(group_id=int(value)) if value and value.isdigit() and len(value) < 19 else queryset
+        return (
+            queryset.filter(group_id=int(value))
+            if value and value.isdigit() and len(value) < 19
+            else queryset
+        )
 
 
 class ReasonForm(forms.Form):
@@ -80,7 +87,9 @@ class QuotaRuleForm(forms.Form):
         max_value=100,
         max_digits=5,
         decimal_places=2,
-        help_text=_("What allocation by ratio grants to it: 30 is three units of ten. Empty: by hand or by demand."),
+        help_text=_(
+            "What allocation by ratio grants to it: 30 is three units of ten. Empty: by hand or by demand."
+        ),
     )
     publish_percent = forms.DecimalField(
         label=_("Shown of the shared pool, in percent"),
@@ -124,7 +133,9 @@ class QuotaRuleForm(forms.Form):
     note = forms.CharField(label=_("Note"), required=False, max_length=200)
     reason = forms.CharField(label=_("Reason"), max_length=200)
 
-    def __init__(self, *args: Any, skus: QuerySet[Sku], user: Any, rule: QuotaRule | None = None, **kwargs: Any):
+    def __init__(
+        self, *args: Any, skus: QuerySet[Sku], user: Any, rule: QuotaRule | None = None, **kwargs: Any
+    ):
         super().__init__(*args, **kwargs)
         self._skus = skus
         self.sku_id: int | None = None
@@ -253,14 +264,21 @@ class QuotaRuleAdmin(ScopedAdmin):
                 reason=form.cleaned_data["reason"],
             )
         except DomainError as refusal:
-            refusal.fields = {FIELDS_OF_REFUSALS.get(name, name): texts for name, texts in refusal.fields.items()}
+            refusal.fields = {
+                FIELDS_OF_REFUSALS.get(name, name): texts for name, texts in refusal.fields.items()
+            }
             show_faults(form, refusal)
             return self._form_page(request, rule, form, may, None)
         messages.success(request, gettext("The rule holds now."))
         return redirect("admin:inventory_quotarule_change", saved.pk)
 
     def _form_page(
-        self, request: HttpRequest, rule: QuotaRule | None, form: QuotaRuleForm, may: bool, reach: Reach | None
+        self,
+        request: HttpRequest,
+        rule: QuotaRule | None,
+        form: QuotaRuleForm,
+        may: bool,
+        reach: Reach | None,
     ) -> HttpResponse:
         request.current_app = self.admin_site.name
         context = {
@@ -292,7 +310,9 @@ class QuotaRuleAdmin(ScopedAdmin):
 
         form = ReasonForm(request.POST if "asked" in request.POST else None)
         rules = queryset.select_related("shop").order_by("id")
-        return self.ask_first(request, rules, action="end", title=_("End quota rules"), form=form, run=carry_out)
+        return self.ask_first(
+            request, rules, action="end", title=_("End quota rules"), form=form, run=carry_out
+        )
 
     # --- columns --------------------------------------------------------------------------------------------
     @column(description=_("shop"))

@@ -71,7 +71,16 @@ RUN_QUEUES = {
         _("Allocations to look at"),
         _("Worked out, and nothing of them done yet. Look at the lines, then apply or drop them."),
         Q(state=Run.PLANNED),
-        ("show_number", "group", "show_method", "show_trigger", "skus", "units_planned", "reason", "created_at"),
+        (
+            "show_number",
+            "group",
+            "show_method",
+            "show_trigger",
+            "skus",
+            "units_planned",
+            "reason",
+            "created_at",
+        ),
         "balance",
         "created_at",
     )
@@ -173,8 +182,8 @@ class LineKey(NamedTuple):
 @admin.register(AllocationRun)
 class AllocationRunAdmin(ScopedAdmin):
     intro = _(
-        "What should be granted to which shop, worked out at a moment. Nothing of it is done before it is applied; what "
-        "was applied can be undone."
+        "What should be granted to which shop, worked out at a moment. Nothing of it is done before it is applied; "
+        "what was applied can be undone."
     )
     queues = RUN_QUEUES
     actors = ("created_by", "applied_by", "undone_by")
@@ -214,7 +223,9 @@ class AllocationRunAdmin(ScopedAdmin):
         scope = scope_of(request.user)
         if scope.is_everything:
             return True
-        foreign = Q(shop__isnull=False) & ~Q(shop__in=scope.shop_ids) | ~Q(sku__spu__brand__in=scope.brand_ids)
+        foreign = Q(shop__isnull=False) & ~Q(shop__in=scope.shop_ids) | ~Q(
+            sku__spu__brand__in=scope.brand_ids
+        )
         return not AllocationLine.objects.filter(foreign, run=run).exists()
 
     # --- pages ----------------------------------------------------------------------------------------------
@@ -335,7 +346,9 @@ class AllocationRunAdmin(ScopedAdmin):
         return list((shops if scope.is_everything else shops.filter(pk__in=scope.shop_ids))[:200])
 
     # --- buttons --------------------------------------------------------------------------------------------
-    def _act(self, request: HttpRequest, pk: int, act: Callable[[AllocationRun, datetime, str], str]) -> HttpResponse:
+    def _act(
+        self, request: HttpRequest, pk: int, act: Callable[[AllocationRun, datetime, str], str]
+    ) -> HttpResponse:
         run: AllocationRun = self.operable_object(request, pk)
         if not self.is_wholly_mine(request, run):
             raise PermissionDenied

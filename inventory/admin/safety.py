@@ -35,7 +35,9 @@ class SafetyRuleForm(OperatedForm):
             "location_id": location.pk if location else None,
             "shop_id": shop.pk if shop else None,
         }
-        keep_safety(wishes=[SafetyWish(units=answers["units"], **scope)], at=at, by=by, reason=answers["reason"])
+        keep_safety(
+            wishes=[SafetyWish(units=answers["units"], **scope)], at=at, by=by, reason=answers["reason"]
+        )
         return SafetyRule.objects.get(**scope)
 
 
@@ -89,7 +91,9 @@ class SafetyRuleAdmin(OperatedAdmin):
 
         form = ReasonForm(request.POST if "asked" in request.POST else None)
         rules = queryset.select_related("sku").order_by("id")
-        return self.ask_first(request, rules, action="end", title=_("End safety rules"), form=form, run=carry_out)
+        return self.ask_first(
+            request, rules, action="end", title=_("End safety rules"), form=form, run=carry_out
+        )
 
     @column(description=_("SKU"))
     def show_sku(self, rule: SafetyRule) -> str:

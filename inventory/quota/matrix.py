@@ -119,7 +119,9 @@ class Cell:
     def is_low(self) -> bool:
         """Whether rebalancing would fill it up."""
         rule = self.rule
-        return rule is not None and rule.mode != QuotaRule.Mode.SHARED and self.free + self.coming < rule.minimum
+        return (
+            rule is not None and rule.mode != QuotaRule.Mode.SHARED and self.free + self.coming < rule.minimum
+        )
 
 
 @dataclass(slots=True)

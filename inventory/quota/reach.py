@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from omni.kernel.sql import fetch_all
 
 # `lying`: something of it lies in the group. What is more specific than the rule in question: the SKU, then a deeper
-# category, then the brand. Parameters name its scope, at most one of them; `depth` is the length of its category's path.
+# category, then the brand. Parameters name its scope, at most one of them.
 REACH = """
     WITH place AS (
         SELECT (SELECT path FROM products_category WHERE id = %(category)s) AS path
