@@ -45,6 +45,7 @@ SHORTAGES_MAX = 20
 HISTORY_DAYS = 90
 RUNS_LOOKED_AT = 200
 LINES_MAX = 10
+TURNS = (PoolKind.LOCK, PoolKind.QUOTA, PoolKind.SHARED, PoolKind.BASE)
 # Who holds goods, and who holds promises: a movement between an outside account and one of these changes a total.
 ON_HAND = frozenset({Account.LEVEL_FREE, Account.LEVEL_COMMITTED})
 RESERVED = frozenset({Account.POOL_RESERVED})
@@ -175,7 +176,8 @@ def sum_of(
     shares: Sequence[ShareFact], pools: Mapping[int, PoolFact], facts: Known, shop_id: int, sku_id: int
 ) -> tuple[int, list[Term]]:
     """What a shop may sell, and the terms that come to it."""
-    terms = [_share_term(share, pools.get(share.pool_id), facts, shop_id, sku_id) for share in shares]
+    in_turn = sorted(shares, key=lambda share: _turn(pools.get(share.pool_id)))
+    terms = [_share_term(share, pools.get(share.pool_id), facts, shop_id, sku_id) for share in in_turn]
     total = sum(share.sellable for share in shares)
     buffer = max((share.buffer for share in shares), default=0)
     if buffer:
@@ -193,6 +195,11 @@ def sum_of(
         terms.append(Term(f"−{total - min(caps)}", text, url))
         total = min(caps)
     return total, terms
+
+
+def _turn(pool: PoolFact | None) -> int:
+    """Own units are sold first, and stand first."""
+    return TURNS.index(pool.kind) if pool and pool.kind in TURNS else len(TURNS)
 
 
 def _share_term(share: ShareFact, pool: PoolFact | None, facts: Known, shop_id: int, sku_id: int) -> Term:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from inventory.api import views
+from inventory.api import quotas, views
 
 router = SimpleRouter(trailing_slash=False)
 router.register("locations", views.LocationView, "location")
+router.register("quota-rules", quotas.QuotaRuleView, "quota-rule")
 
 urlpatterns = [
     path("stock/levels", views.StockLevelView.as_view({"get": "list"}), name="stock-levels"),
     path("stock/published", views.PublishedStockView.as_view({"get": "list"}), name="stock-published"),
     path("stock/sellable", views.SellableView.as_view(), name="stock-sellable"),
+    path("stock/exposures", quotas.ShopExposureView.as_view({"get": "list"}), name="stock-exposures"),
+    path("stock/<str:sku>/why", quotas.WhyStockView.as_view(), name="stock-why"),
     path("availability", views.AvailabilityView.as_view(), name="availability"),
     path("stock/receipts", views.ReceiptView.as_view(), name="stock-receipts"),
     path("stock/counts", views.CountView.as_view(), name="stock-counts"),

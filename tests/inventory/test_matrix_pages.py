@@ -76,7 +76,9 @@ def promise(shop: Shop, sku: Sku, units: int) -> None:
 
 
 def foreseen(place: Location, sku: Sku, *shops: Shop, **units: int) -> Any:
-    targets = {(sku.pk, shop.pk): units[name] for shop, name in zip(shops, "abc", strict=False) if name in units}
+    targets = {
+        (sku.pk, shop.pk): units[name] for shop, name in zip(shops, "abc", strict=False) if name in units
+    }
     known = [(shop.pk, shop.code) for shop in shops]
     return foresee_quotas(group_id=place.group_id, targets=targets, shops=known, at=timezone.now())[0]
 
@@ -243,7 +245,9 @@ def test_numbers_are_typed_seen_and_applied_with_a_result_per_cell(
     assert shown(sku, a, b) == [55, 45]
 
 
-def test_what_has_moved_since_the_preview_is_shown_again_first(boss: Client, place: Location, sku: Sku) -> None:
+def test_what_has_moved_since_the_preview_is_shown_again_first(
+    boss: Client, place: Location, sku: Sku
+) -> None:
     shop = shop_drawing_on(place.group)
     preview = boss.post(matrix("_preview"), {cell_name(sku, shop): "80"})
     given = {name: preview.context[name] for name in ("targets", "seen")}

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from integrations.models import ListingDrift
-from inventory.models import PublishedStock
+from inventory.models import PublishedStock, QuotaRule, ShopExposure
 from orders.confirm import ConfirmedParcel, confirm_shipment
 from orders.models import FulfilmentOrder, ParcelLine, SalesOrder
 from orders.release import ReleaseAnswer, claim_planned, record_release_answers
@@ -54,6 +54,8 @@ STATEMENTS = {
     "locations": 2,
     "stock/levels": 2,
     "stock/published": 2,
+    "stock/exposures": 2,
+    "quota-rules": 2,
     "orders": 2,
     "shipments": 3,  # + lines
     "parked-orders": 2,
@@ -75,6 +77,9 @@ def furnish(house: House) -> None:
     ListingDrift.objects.create(listing=listing, shop=house.shop, **told, **moments)
     PublishedStock.objects.create(listing=listing, shop=house.shop)
     asked(house.sku, 99, shop=house.shop)
+    QuotaRule.objects.create(group=house.location.group, shop=house.shop)
+    shown = {"units_per_hour": 1, "low_water": 2, "part_from": 0, "part_to": 1}
+    ShopExposure.objects.create(group=house.location.group, shop=house.shop, sku=house.sku, **shown)
     number = Catalogue.objects.count()
     catalogue = Catalogue.objects.create(code=f"c{number}", name="c", brand=house.sku.spu.brand)
     ShopCatalogue.objects.get_or_create(shop=house.shop, defaults={"catalogue": catalogue})

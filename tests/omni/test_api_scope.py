@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from integrations.models import ListingDrift
-from inventory.models import PublishedStock
+from inventory.models import PublishedStock, QuotaRule, ShopExposure
 from orders.models import ParkedOrder, SalesOrder
 from products.models import (
     AssortmentRule,
@@ -55,6 +55,8 @@ LISTS = {
     "locations": "code",
     "stock/levels": "",
     "stock/published": "",
+    "stock/exposures": "",
+    "quota-rules": "id",
     "orders": "number",
     "shipments": "id",
     "parked-orders": "id",
@@ -111,6 +113,9 @@ def furnish(name: str) -> House:
         state="planned", source="person", judged_at=NOON, created_by=f"{name} person"
     )
     AssortmentShop.objects.create(run=run, shop=house.shop, state="planned")
+    QuotaRule.objects.create(group=house.location.group, shop=house.shop, note=f"{name} rule")
+    shown = {"units_per_hour": 1, "low_water": 2, "part_from": 0, "part_to": 1}
+    ShopExposure.objects.create(group=house.location.group, shop=house.shop, sku=house.sku, **shown)
     house.order(line_draft(house.sku), outer_id=f"{name}-order")
     house.take(order_draft(line_draft(house.sku, sku_code="?"), outer_id=f"{name}-parked"))
     return house
@@ -324,6 +329,8 @@ def test_every_endpoint_is_in_this_walk(ours: House) -> None:
         "orders/<number>/cancel",
         "parked-orders/<pk>/retry",
         "stock/sellable",
+        "stock/<sku>/why",
+        "quota-rules/<pk>/end",
         "availability",
         "stock/receipts",
         "stock/counts",
