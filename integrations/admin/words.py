@@ -29,7 +29,6 @@ SCOPE_WORDS: Mapping[str, tuple[Promise, Promise]] = {
     "stock:read": (_("Read stock"), _("what lies where, what may be sold, what the channels were told")),
     "stock:write": (_("Book stock"), _("receipts, counts and adjustments")),
     "quotas:write": (_("Set quota rules"), _("say how shops share in the stock")),
-    "quotas:write": (_("Set quota rules"), _("say how shops share in the stock")),
     "shipments:read": (_("Read shipments"), _("what was sent, in which parcels, with which numbers")),
     "shipments:write": (_("Report shipments"), _("no address of the API asks for it yet")),
 }

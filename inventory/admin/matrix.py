@@ -350,7 +350,7 @@ class MatrixPages:
         sku_ids = [sku.pk for sku in view.skus]
         rows: list[Row] = read_matrix(group_id=view.group.pk, sku_ids=sku_ids, shops=shops, at=timezone.now())
         words = {
-            value: (label, MODE_COLOURS[QuotaRule.Mode(value)]) for value, label in QuotaRule.Mode.choices
+            value: (str(label), MODE_COLOURS[QuotaRule.Mode(value)]) for value, label in QuotaRule.Mode.choices
         }
         found = []
         for sku, row in zip(view.skus, rows, strict=True):

@@ -173,7 +173,7 @@ def _pools(known: StockExplained, shares: Sequence[ShareFact]) -> list[dict[str,
         {
             "group": pools[share.pool_id].group_code,
             "kind": pools[share.pool_id].kind,
-            "label": pools[share.pool_id].label,
+            "pool_label": pools[share.pool_id].label,
             "free": share.free,
             "owed": share.owed,
             "publish_ratio": share.publish_ratio,

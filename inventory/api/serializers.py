@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -207,10 +208,10 @@ class QuotaRuleIn(StrictSerializer):
     quota_ratio = serializers.DecimalField(
         max_digits=6, decimal_places=4, required=False, allow_null=True, default=None
     )
-    publish_ratio = serializers.DecimalField(max_digits=6, decimal_places=4, default="1")
+    publish_ratio = serializers.DecimalField(max_digits=6, decimal_places=4, default=Decimal(1))
     minimum = Whole(min_value=0, max_value=UNITS_MAX, default=0)
     maximum = Whole(min_value=0, max_value=UNITS_MAX, required=False, allow_null=True, default=None)
-    service_level = serializers.DecimalField(max_digits=5, decimal_places=4, default="0.95")
+    service_level = serializers.DecimalField(max_digits=5, decimal_places=4, default=Decimal("0.95"))
     priority = Whole(min_value=0, max_value=32_000, default=100)
     note = Text(max_length=200, default="", allow_blank=True)
     reason = Text(max_length=200, default="", allow_blank=True)
@@ -247,7 +248,7 @@ class WhyPoolOut(serializers.Serializer[Any]):
 
     group = serializers.CharField()
     kind = serializers.CharField()
-    label = serializers.CharField()
+    pool_label = serializers.CharField()
     free = serializers.IntegerField()
     owed = serializers.IntegerField()
     publish_ratio = serializers.DecimalField(max_digits=6, decimal_places=4)

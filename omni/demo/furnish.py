@@ -364,7 +364,7 @@ def _make_quotas(shops: dict[str, Shop], group: LocationGroup, at: datetime) -> 
     brands = dict(Brand.objects.values_list("code", "pk"))
     categories = dict(Category.objects.values_list("code", "pk"))
     for shop, mode, scope, more in QUOTA_RULES:
-        named = {
+        named: dict[str, Any] = {
             "brand_id": brands.get(scope) if scope in brands else None,
             "category_id": categories.get(scope) if scope in categories else None,
         }

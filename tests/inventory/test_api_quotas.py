@@ -106,7 +106,7 @@ def test_why_adds_up_to_what_is_sold(house: House) -> None:
 
 
 def test_why_of_a_bundle_is_its_scarcest_component(house: House) -> None:
-    bundle = make_bundle((house.sku, 3))
+    bundle = make_bundle({house.sku: 3})
 
     told = Caller().get(f"stock/{bundle.code}/why").json()["shops"][0]
 
