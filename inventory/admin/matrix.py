@@ -66,13 +66,10 @@ LINE_COLOURS = {
 class MatrixFilter(forms.Form):
     """Which rows are looked at. `columns`: the code after which the shops begin."""
 
-    group = forms.ModelChoiceField(LocationGroup.objects.none(), label=_("Location group"), required=False)
-    q = forms.CharField(
-        label=_("SKU code or name"),
-        required=False,
-        max_length=64,
-        help_text=_("The beginning of a code, or a part of a name."),
+    group = forms.ModelChoiceField(
+        LocationGroup.objects.none(), label=_("Location group"), required=False, empty_label=None
     )
+    q = forms.CharField(label=_("Beginning of a code, or part of a name"), required=False, max_length=64)
     brand = forms.ModelChoiceField(Brand.objects.none(), label=_("Brand"), required=False)
     category = forms.ModelChoiceField(
         Category.objects.none(), label=_("Category, with all below it"), required=False
@@ -203,16 +200,15 @@ class MatrixPages:
     # --- what is looked at ----------------------------------------------------------------------------------
     def _view_of(self, request: HttpRequest, given: QueryDict | None = None) -> View:
         asked = request.GET if given is None else given
-        form = MatrixFilter(asked or None, user=request.user)
-        answers: dict[str, Any] = form.cleaned_data if form.is_bound and form.is_valid() else {}
+        form = MatrixFilter(asked, user=request.user)
+        answers: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
         group = answers.get("group") or default_group()
         query = {name: str(asked[name]) for name in ("q", "brand", "category", "only") if asked.get(name)}
         if group is None:
             return View(form, None, [], [], "", "", query)
         query["group"] = str(group.pk)
-        form.initial = {"group": group.pk, **form.initial}
-        if not form.is_bound:
-            form.fields["group"].initial = group.pk
+        # Shown again with what is looked at, also where nobody has chosen it.
+        form = MatrixFilter(query, user=request.user)
         shops, next_columns = self._shops(request, group, asked.get("columns", "")[:32])
         skus, next_rows = self._skus(request, group, answers, asked.get("after", "")[:64])
         return View(form, group, shops, skus, next_rows, next_columns, query)
@@ -350,7 +346,8 @@ class MatrixPages:
         sku_ids = [sku.pk for sku in view.skus]
         rows: list[Row] = read_matrix(group_id=view.group.pk, sku_ids=sku_ids, shops=shops, at=timezone.now())
         words = {
-            value: (str(label), MODE_COLOURS[QuotaRule.Mode(value)]) for value, label in QuotaRule.Mode.choices
+            value: (str(label), MODE_COLOURS[QuotaRule.Mode(value)])
+            for value, label in QuotaRule.Mode.choices
         }
         found = []
         for sku, row in zip(view.skus, rows, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -21,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from inventory.admin.matrix import LINE_COLOURS, MatrixPages
-from inventory.admin.quota_rules import GroupFilter
+from inventory.admin.quota_rules import GroupFilter, percent_text
 from inventory.admin.revocations import pool_text
 from inventory.models import AllocationLine, AllocationMethod, AllocationRun, LocationGroup
 from inventory.models.stock import PoolKind
@@ -411,10 +412,11 @@ def read_key(text: str) -> LineKey | None:
 
 def line_shown(line: AllocationLine) -> dict[str, Any]:
     """A line as a difference, with the numbers and the sentence that it comes from."""
+    known = line.inputs or {}
     inputs = [
-        f"{INPUT_WORDS[name]} {value}"
-        for name, value in (line.inputs or {}).items()
-        if name in INPUT_WORDS and value is not None and not (name == "coming" and not value)
+        f"{words} {input_text(name, known[name])}"
+        for name, words in INPUT_WORDS.items()
+        if known.get(name) is not None and not (name == "coming" and not known[name])
     ]
     return {
         "line": line,
@@ -426,6 +428,11 @@ def line_shown(line: AllocationLine) -> dict[str, Any]:
         "outcome": read_sentence(line.outcome),
         "colour": LINE_COLOURS.get(line.state, ""),
     }
+
+
+def input_text(name: str, value: Any) -> str:
+    """A number that decided; parts as percent."""
+    return percent_text(Decimal(str(value))) if name in ("ratio", "level") else str(value)
 
 
 def run_scope_text(run: AllocationRun) -> str:
