@@ -15,7 +15,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from inventory.admin.matrix import MODE_COLOURS
@@ -337,7 +337,7 @@ class QuotaRuleAdmin(ScopedAdmin):
 
     @column(description=_("state"), label={"on": "success", "off": ""})
     def show_active(self, rule: QuotaRule) -> tuple[str, Any]:
-        return ("on", _("holds")) if rule.is_active else ("off", _("ended"))
+        return ("on", pgettext("quota rule", "holds")) if rule.is_active else ("off", _("ended"))
 
 
 def percent_text(part: Decimal) -> str:
