@@ -11,6 +11,9 @@ from django.utils import timezone
 from inventory.availability import fillable_skus
 from inventory.fill import fill_shortages
 from inventory.publish import plan_all_published_stock, plan_published_stock
+from inventory.quota.derive import derive_draws
+from inventory.quota.expose import compute_exposures
+from inventory.quota.keep import refresh_safety
 from inventory.record import FILL_SHORTAGES, PLAN_PUBLISHED
 from omni.kernel import doorbell
 from omni.kernel.actors import SYSTEM
@@ -25,6 +28,19 @@ def plan_published(**_newer: Any) -> None:
     doorbell.answer(PLAN_PUBLISHED)
     while plan_published_stock(limit=CHANGES_PER_RUN, at=timezone.now()) == CHANGES_PER_RUN:
         pass
+
+
+@shared_task
+def compute_exposures_anew(**_newer: Any) -> None:
+    compute_exposures(at=timezone.now())
+
+
+@shared_task
+def follow_rules(**_newer: Any) -> None:
+    """The net under whoever changes rules, locations, or where goods lie."""
+    at = timezone.now()
+    repeat_on_conflict(partial(refresh_safety, at=at, by=SYSTEM, reason="follow_rules"))
+    derive_draws(at=at)
 
 
 @shared_task

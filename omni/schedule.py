@@ -34,6 +34,8 @@ ENTRIES: Sequence[Entry] = (
     Entry("orders.tasks.retry_mapped", 60),
     Entry("inventory.tasks.plan_published", 2),
     Entry("inventory.tasks.fill_open_shortages", 10),
+    Entry("inventory.tasks.compute_exposures_anew", 3600),
+    Entry("inventory.tasks.follow_rules", 600),
     Entry("products.tasks.plan_due_prices", 5),
     Entry("products.tasks.check_catalogues", 60),
     Entry("products.tasks.open_windows", 60),

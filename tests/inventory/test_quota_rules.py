@@ -178,6 +178,18 @@ def test_what_was_set_for_one_sku_by_hand_is_left_alone(place: Location, sku: Sk
     assert sellable(sku, shop) == [10]
 
 
+def test_a_shop_that_by_hand_draws_on_a_pool_of_its_own_alone_is_given_no_other(
+    place: Location, sku: Sku
+) -> None:
+    shop = shop_drawing_on()
+    ShopPool.objects.create(shop=shop, group=place.group, kind="quota", label="Q")
+    grant(place, sku, "quota", "Q", 7)
+
+    derive_draws(at=timezone.now())
+
+    assert sellable(sku, shop) == [7]
+
+
 def test_a_rule_for_one_sku_opens_a_group_for_that_sku_alone(place: Location, sku: Sku) -> None:
     shop, other = ShopFactory.create(), SkuFactory.create()
     put_stock(place, other, 9)
