@@ -72,7 +72,9 @@ NO_DEMAND = Rate(0.0, 0.0, Method.NONE)
 def number_days(demand: Mapping[date, int], *, since: date) -> list[tuple[int, int]]:
     """The days with demand from `since` on, numbered from 0; days that are missing had none."""
     first = since.toordinal()
-    return [(day.toordinal() - first, units) for day, units in sorted(demand.items()) if units and day >= since]
+    return [
+        (day.toordinal() - first, units) for day, units in sorted(demand.items()) if units and day >= since
+    ]
 
 
 def forecast_demand(demand: Sequence[tuple[int, int]], *, days: int) -> Rate:
@@ -98,9 +100,7 @@ def forecast_demand(demand: Sequence[tuple[int, int]], *, days: int) -> Rate:
         if days >= SEASONS_MIN * SEASON:
             rate = holt_winters(series)
         else:
-            rate = min(
-                (smoothing(series, alpha=alpha) for alpha in ALPHAS), key=lambda found: found.variance
-            )
+            rate = min((smoothing(series, alpha=alpha) for alpha in ALPHAS), key=lambda found: found.variance)
     return replace(rate, asked=asked, adi=adi, cv2=cv2)
 
 
@@ -228,3 +228,15 @@ def trust_rate(own: Rate, pooled: Rate) -> Rate:
         unsure=trust * (1 - trust) * gap * gap + (1 - trust) * pooled.unsure,
         coming=(),
     )
+
+
+def expect_demand(own: Sequence[Rate], weights: Sequence[float]) -> list[Rate]:
+    """The rates of one SKU in several shops: each shop's own as far as its history can be trusted, for the rest its
+    part of the whole by `weights` (what is asked of these shops among the peers of the SKU; all 0: equal parts).
+    """
+    whole = Rate(
+        sum(rate.mean for rate in own), sum(rate.variance for rate in own), Method.POOLED, alpha=ALPHA
+    )
+    total = sum(weights)
+    shares = [weight / total if total else 1 / len(own) for weight in weights]
+    return [trust_rate(rate, share_rate(whole, share)) for rate, share in zip(own, shares, strict=True)]

@@ -34,7 +34,7 @@ class RatiosExceedTheWhole(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one shop is due: `weight` is a fraction of the total; never fewer than `floor`, never more than `ceiling`."""
+    """What a shop is due: `weight` is a fraction of the total; no fewer than `floor`, no more than `ceiling`."""
 
     weight: Decimal
     floor: int = 0
@@ -181,8 +181,8 @@ def share_by_demand(total: int, forecasts: Sequence[Forecast]) -> DemandShares:
     which this marginal analysis is optimal: no other division of as many units is expected to lose fewer sales
     (B. Fox, *Discrete optimization via marginal analysis*, Management Science 13 (1966) 210-216). It leaves every shop
     with the same chance to meet its demand (the equal fractile of G. Eppen and L. Schrage, *Centralized ordering
-    policies in a multi-warehouse system*, 1981). A demand is Poisson where its variance is no larger than its mean, else
-    negative binomial; where it is large, normal, with the closed form z = (total − ∑μ) / ∑σ as the first guess.
+    policies in a multi-warehouse system*, 1981). A demand is Poisson where its variance is no larger than its mean,
+    else negative binomial; where it is large, normal, with the closed form z = (total − ∑μ) / ∑σ as first guess.
 
     More units never leave a shop with fewer.
     """
