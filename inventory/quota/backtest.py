@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ class Event(NamedTuple):
 
 
 class Supply(NamedTuple):
-    """Units that come in. What comes at a moment is divided before what is asked at that moment."""
+    """Units that come in, or are written off. They are divided before what is asked at the same moment."""
 
     day: float
     sku: Hashable
@@ -42,7 +43,7 @@ class Mode(StrEnum):
 
 
 class Method(StrEnum):
-    """How a policy divides: not at all; each receipt by ratio; everything free by ratio or by demand; or only refills."""
+    """How a policy divides: not at all, by ratio, by expected demand, or by ratio with refills below a minimum."""
 
     NONE = "none"
     RATIO = "ratio"
@@ -64,8 +65,8 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`terms`: of each shop, for a SKU. `every_days`: everything free is divided anew so often, and when stock comes in;
-    0: only what comes in is divided, and what a shop has it keeps. `horizon_days`: how long units should last.
+    """`terms`: of each shop, for a SKU. `every_days`: all that is free is divided anew so often, and when stock comes
+    in; 0: only what comes in is divided, and a shop keeps what it has. `horizon_days`: how long units should last.
 
     *refill* divides what comes in by ratio, and fills up whoever falls below its minimum.
     """
@@ -100,22 +101,34 @@ class Outcome:
     """What a policy made of it. `moved`: units taken from a shop's quota for another pool. `left`: not sold."""
 
     policy: str
+    lost_by_shop: list[int]
     units: int = 0
     lines: int = 0
-    orders: int = 0
     lost_units: int = 0
     lost_lines: int = 0
-    short_orders: int = 0
     moved_units: int = 0
     left_units: int = 0
-    lost_by_shop: list[int] = field(default_factory=list)
+    orders: set[Hashable] = field(default_factory=set, repr=False)
+    short_orders: set[Hashable] = field(default_factory=set, repr=False)
 
     @property
     def lost_part(self) -> float:
         return self.lost_units / self.units if self.units else 0.0
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "lost_percent": round(100 * self.lost_part, 2)}
+        return {
+            "policy": self.policy,
+            "units": self.units,
+            "lines": self.lines,
+            "orders": len(self.orders),
+            "lost_units": self.lost_units,
+            "lost_percent": round(100 * self.lost_part, 2),
+            "lost_lines": self.lost_lines,
+            "short_orders": len(self.short_orders),
+            "moved_units": self.moved_units,
+            "left_units": self.left_units,
+            "lost_by_shop": self.lost_by_shop,
+        }
 
 
 def run_backtest(case: Case, policies: Iterable[Policy]) -> list[Outcome]:
@@ -140,6 +153,8 @@ class Prepared:
     case: Case
     goods: dict[Hashable, _Goods]
     asked_until: list[list[int]]
+    # Where all that is asked for is seen, what to expect is the same under every policy.
+    expected: dict[tuple[Hashable, int], list[Rate]] = field(default_factory=dict)
 
     def weights(self, day: int) -> list[int]:
         """What was asked of each shop in the window of the forecasts before this day."""
@@ -175,27 +190,34 @@ def _note(series: list[tuple[int, int]], day: int, units: int) -> None:
 
 def simulate(prepared: Prepared, policy: Policy) -> Outcome:
     """Replay a case: a line gets all that it wants from its shop's quota and then the shared pool, or is lost."""
-    outcome = Outcome(policy.name, lost_by_shop=[0] * len(prepared.case.shops))
-    orders: set[Hashable] = set()
-    short: set[Hashable] = set()
-    for sku, goods in prepared.goods.items():
-        _Shelf(prepared, policy, sku, goods).replay(outcome, orders, short)
-    outcome.orders, outcome.short_orders = len(orders), len(short)
+    outcome = new_outcome(prepared, policy)
+    for sku in prepared.goods:
+        simulate_sku(prepared, policy, sku, outcome)
     return outcome
+
+
+def new_outcome(prepared: Prepared, policy: Policy) -> Outcome:
+    """Nothing asked and nothing lost yet."""
+    return Outcome(policy.name, [0] * len(prepared.case.shops))
+
+
+def simulate_sku(prepared: Prepared, policy: Policy, sku: Hashable, outcome: Outcome) -> None:
+    """Replay one SKU, and add what comes of it."""
+    _Shelf(prepared, policy, sku, prepared.goods[sku]).replay(outcome)
 
 
 class _Shelf:
     """One SKU under one policy: what each shop has as its own, and what is shared."""
 
     def __init__(self, prepared: Prepared, policy: Policy, sku: Hashable, goods: _Goods) -> None:
-        self.prepared, self.policy, self.goods = prepared, policy, goods
+        self.prepared, self.policy, self.sku, self.goods = prepared, policy, sku, goods
         self.terms = policy.terms(sku)
         self.history = [list(series) for series in goods.before]
         self.quotas = [0] * len(self.terms)
         self.shared = 0
         self.moved = 0
 
-    def replay(self, outcome: Outcome, orders: set[Hashable], short: set[Hashable]) -> None:
+    def replay(self, outcome: Outcome) -> None:
         case = self.prepared.case
         supplies = iter(self.goods.supplies)
         supply = next(supplies, None)
@@ -217,12 +239,12 @@ class _Shelf:
                 _note(self.history[event.shop], int(event.day), event.units)
             outcome.units += event.units
             outcome.lines += 1
-            orders.add(event.order)
+            outcome.orders.add(event.order)
             if not is_sold:
                 outcome.lost_units += event.units
                 outcome.lost_lines += 1
                 outcome.lost_by_shop[event.shop] += event.units
-                short.add(event.order)
+                outcome.short_orders.add(event.order)
         rest = (supply.units if supply else 0) + sum(late.units for late in supplies)
         outcome.moved_units += self.moved
         outcome.left_units += sum(self.quotas) + self.shared + rest
@@ -242,6 +264,15 @@ class _Shelf:
 
     def receive(self, units: int, day: int) -> None:
         self.shared += units
+        if units <= 0:
+            # A count or a write-off: what is shared goes first, then what the largest quotas have.
+            while self.shared < 0 and any(self.quotas):
+                richest = max(range(len(self.quotas)), key=self.quotas.__getitem__)
+                taken = min(-self.shared, self.quotas[richest])
+                self.quotas[richest] -= taken
+                self.shared += taken
+            self.shared = max(0, self.shared)
+            return
         if self.policy.method == Method.NONE:
             return
         if self.policy.every_days:
@@ -308,13 +339,20 @@ class _Shelf:
 
     def expect(self, day: int) -> list[Rate]:
         """From whole days before this one alone."""
+        known = self.prepared.expected.get((self.sku, day))
+        if known is not None:
+            return known
         first = [series[0][0] for series in self.history if series]
         begin = max(0, day - HISTORY_DAYS, min([*first, day - 1]))
         own = []
         for series in self.history:
-            window = [(at - begin, units) for at, units in series if begin <= at < day]
+            seen = series[bisect_left(series, (begin,)) : bisect_left(series, (day,))]
+            window = [(at - begin, units) for at, units in seen]
             own.append(forecast_demand(window, days=max(1, day - begin)))
-        return expect_demand(own, self.prepared.weights(day))
+        rates = expect_demand(own, self.prepared.weights(day))
+        if self.prepared.case.sees_lost:
+            self.prepared.expected[self.sku, day] = rates
+        return rates
 
     def refill(self) -> None:
         """Whoever is below its minimum gets from the shared pool, then from whoever has most above its own."""

@@ -20,7 +20,7 @@ SEASON = 7
 SEASONS_MIN = 8
 LEVEL_SMOOTHING, TREND_SMOOTHING, SEASON_SMOOTHING = 0.2, 0.02, 0.1
 # A shop's own history counts as much as that of its peers once it was asked so many times.
-TRUST_AFTER = 3
+TRUST_AFTER = 10
 
 
 class Method(StrEnum):

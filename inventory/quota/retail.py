@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import re
 from bisect import bisect_right
 from collections import Counter, defaultdict
@@ -28,6 +29,8 @@ SALE = re.compile(r"\d{6}")
 PRODUCT = re.compile(r"\d{5}[A-Za-z]{0,2}")
 WEEK = 7
 TRAINING_DAYS = 84
+# Where the rest is shared a shop is assured of what it needs in every other period, and the shared pool sees to the rest.
+ASSURED = 0.5
 # A cancellation of the same units within a day: nobody wanted them after all.
 REGRET = timedelta(days=1)
 
@@ -97,7 +100,7 @@ def _rows(files: Sequence[Path]) -> Iterator[dict[str, str]]:
     for path in files:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-        yield from csv.DictReader(text.splitlines())
+        yield from csv.DictReader(io.StringIO(text, newline=""))
 
 
 def _is_cancelled(sale: Sold, cancelled: dict[tuple[str, str, int], list[datetime]]) -> bool:
@@ -164,15 +167,15 @@ def usual_policies(case: Case, *, every_days: int = WEEK, horizon_days: int = WE
     ratios[0] += 1 - sum(ratios)
     exclusive = same_terms([Terms(Mode.EXCLUSIVE, ratio) for ratio in ratios])
     refilled = same_terms([Terms(Mode.EXCLUSIVE, ratio, minimum=1) for ratio in ratios])
-    sharing = same_terms([Terms(Mode.LOCK_SHARE, ratio) for ratio in ratios])
     open_to_all = same_terms([Terms(Mode.SHARED)] * len(ratios))
     half = same_terms([Terms(Mode.LOCK_SHARE, ratio / 2) for ratio in ratios])
+    assured = same_terms([Terms(Mode.LOCK_SHARE, ratio, service_level=ASSURED) for ratio in ratios])
     return [
         Policy("ratio", Method.RATIO, exclusive),
-        Policy("ratio, divided anew", Method.RATIO, exclusive, every_days=every_days),
+        Policy("ratio, divided anew", Method.RATIO, exclusive, every_days),
         Policy("ratio, refilled", Method.REFILL, refilled),
-        Policy("half by ratio, half shared", Method.RATIO, half),
         Policy("demand, exclusive", Method.DEMAND, exclusive, every_days, horizon_days),
-        Policy("demand", Method.DEMAND, sharing, every_days, horizon_days),
-        Policy("shared", Method.NONE, open_to_all),
+        Policy("half ratio, half shared", Method.RATIO, half),
+        Policy("demand, the rest shared", Method.DEMAND, assured, every_days, horizon_days),
+        Policy("all shared", Method.NONE, open_to_all),
     ]
