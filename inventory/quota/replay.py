@@ -213,7 +213,7 @@ def _shops(group_id: int) -> list[tuple[int, str]]:
 def read_policies(
     *, group_id: int, codes: Sequence[str], proposed: Mapping[str, Any], prepared: Prepared
 ) -> list[Policy]:
-    """The policy that holds now, the proposed one, and all shared: the bound that no division of quotas passes by much."""
+    """The policy that holds now, the proposed one, and all shared, which no division of quotas passes by much."""
     terms = terms_of_rules(group_id=group_id, codes=codes, sku_ids=list(prepared.goods))
     nobody = [Terms(Mode.SHARED)] * len(codes)
     holds = terms_by_sku(terms, nobody)

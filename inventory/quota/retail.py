@@ -29,7 +29,7 @@ SALE = re.compile(r"\d{6}")
 PRODUCT = re.compile(r"\d{5}[A-Za-z]{0,2}")
 WEEK = 7
 TRAINING_DAYS = 84
-# Where the rest is shared a shop is assured of what it needs in every other period, and the shared pool sees to the rest.
+# Where the rest is shared a shop is assured of what it needs in every other period; the shared pool sees to the rest.
 ASSURED = 0.5
 # A cancellation of the same units within a day: nobody wanted them after all.
 REGRET = timedelta(days=1)

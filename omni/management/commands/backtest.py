@@ -1,4 +1,4 @@
-"""`manage.py backtest`: what a policy of sharing stock would have lost, on the house's demand or on a retailer's files."""
+"""`manage.py backtest`: what a policy of sharing stock would have lost, on our own demand or a retailer's files."""
 
 from __future__ import annotations
 
