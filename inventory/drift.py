@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from inventory.availability import SELLABLE
 from inventory.quota.drift import CHECKS as QUOTA
+from inventory.quota.demand import DEMAND_CHECK
 from omni.kernel.checks import Check, sql_check
 
 # How long a number may wait for a channel's acknowledgement, and a change for the planner.
@@ -305,4 +306,5 @@ CHECKS: Sequence[Check] = (
         ("listing_id", "desired", "possible"),
     ),
     *QUOTA,
+    DEMAND_CHECK,
 )

@@ -14,6 +14,7 @@ from inventory.publish import plan_all_published_stock, plan_published_stock
 from inventory.quota.derive import derive_draws
 from inventory.quota.expose import compute_exposures
 from inventory.quota.keep import refresh_safety
+from inventory.quota.roll_up import roll_up_changed_demand, roll_up_demand
 from inventory.record import FILL_SHORTAGES, PLAN_PUBLISHED
 from omni.kernel import doorbell
 from omni.kernel.actors import SYSTEM
@@ -53,3 +54,13 @@ def fill_open_shortages(**_newer: Any) -> None:
     doorbell.answer(FILL_SHORTAGES)
     for sku_id in fillable_skus(limit=SKUS_PER_RUN):
         repeat_on_conflict(partial(fill_shortages, sku_ids=[sku_id], at=timezone.now(), by=SYSTEM))
+
+
+@shared_task
+def roll_up_todays_demand(**_newer: Any) -> None:
+    roll_up_demand(at=timezone.now())
+
+
+@shared_task
+def roll_up_recent_demand(**_newer: Any) -> None:
+    roll_up_changed_demand(at=timezone.now())

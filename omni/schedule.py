@@ -48,6 +48,9 @@ ENTRIES: Sequence[Entry] = (
     Entry("integrations.tasks.push_cancel_requests", 3),
     Entry("integrations.tasks.take_inbound", 3),
     Entry("integrations.tasks.forget_messages", (18, 20)),
+    Entry("inventory.tasks.roll_up_todays_demand", 3600),
+    # After midnight of the organisation, whose zone lies east of Greenwich or not: it looks three days back.
+    Entry("inventory.tasks.roll_up_recent_demand", (17, 30)),
     Entry("inventory.tasks.plan_all_published", (18, 30)),
     Entry("products.tasks.plan_all_prices", (18, 35)),
     Entry("products.tasks.check_all_catalogues", (18, 45)),

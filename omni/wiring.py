@@ -8,6 +8,7 @@ from integrations import reactions as outside
 from inventory import events as stock
 from inventory import reactions as shelves
 from inventory.bundles import stock_objections
+from inventory.quota.replay import BACKTEST, replay_demand
 from omni.kernel.events import Event
 from omni.kernel.imports.target import Target
 from omni.kernel.imports.works import import_works
@@ -63,4 +64,5 @@ JOBS: Mapping[str, Work] = {
     RENDITIONS: make_renditions,
     PLAN: plan_assortment,
     APPLY: apply_assortment,
+    BACKTEST: replay_demand,
 }
