@@ -19,7 +19,10 @@ from inventory.quota.shelves import Policy, Quota, Shelf, Term
 from omni.kernel.sentences import Sentence, sentence
 
 NO_QUOTA = Quota()
-RATIO_INPUTS = '{"supply": %d, "ratio": "%s", "promised": %d, "coming": %d, "minimum": %d, "maximum": %s, "priority": %d}'
+RATIO_INPUTS = (
+    '{"supply": %d, "ratio": "%s", "promised": %d, "coming": %d, "minimum": %d, "maximum": %s,'
+    ' "priority": %d}'
+)
 DEMAND_INPUTS = (
     '{"supply": %d, "expected": %.2f, "deviation": %.2f, "days": %d, "level": "%s", "promised": %d, "coming": %d,'
     ' "minimum": %d, "maximum": %s, "priority": %d}'

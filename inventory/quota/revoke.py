@@ -87,13 +87,13 @@ class _Open(NamedTuple):
         return PoolName(self.group_id, self.sku_id, self.to_kind, self.to_label)
 
 
-# `started_at` is the database's moment of this transaction, which is that of the change marked in it: while a change
-# that is no younger is noted, the planner has not looked since.
+# `started_at` is a moment of the database's clock, as those of the changes are: that of the units' leaving was noted
+# just before, and while one that is no younger lies there the planner has not looked since.
 INSERT_REVOCATIONS = """
     INSERT INTO inventory_revocation
         (group_id, sku_id, shop_id, quantity, from_kind, from_label, to_kind, to_label, run_id, lock_id, state,
          started_at, reason, by)
-    SELECT %(group)s, v.*, %(run)s, %(lock)s, 'telling', now(), %(reason)s, %(by)s
+    SELECT %(group)s, v.*, %(run)s, %(lock)s, 'telling', clock_timestamp(), %(reason)s, %(by)s
     FROM unnest(%(skus)s::bigint[], %(shops)s::bigint[], %(quantities)s::int[], %(from_kinds)s::text[],
                 %(from_labels)s::text[], %(to_kinds)s::text[], %(to_labels)s::text[]) v
 """

@@ -18,6 +18,7 @@ class Size:
     assorted: int  # SKUs over which the rules go
     priced_skus: int  # each in five shops
     priced_pushed: int  # prices told to one channel, a call each
+    allocated: int  # SKUs shared out to six shops
 
 
 FULL = Size(
@@ -30,6 +31,7 @@ FULL = Size(
     assorted=100_000,
     priced_skus=20_000,
     priced_pushed=2_000,
+    allocated=100_000,
 )
 QUICK = Size(
     repeats=1,
@@ -41,4 +43,5 @@ QUICK = Size(
     assorted=1_000,
     priced_skus=60,
     priced_pushed=40,
+    allocated=300,
 )
