@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from celery import shared_task
@@ -21,6 +22,7 @@ from integrations.backlog import (
 from integrations.forget import forget_old_drifts, forget_old_inbound, forget_old_messages
 from integrations.lease import hand_out_streams
 from integrations.open import open_missing_streams
+from integrations.progress import orders_read_until
 from integrations.pull import COMPARE, ORDERS, REFUNDS, compare_orders, pull_orders, pull_refunds
 from integrations.push import (
     DISPATCH,
@@ -43,7 +45,10 @@ from integrations.release import (
     settle_unanswered,
 )
 from integrations.survey import ITEMS, survey_items
+from inventory.quota.revoke import advance_revocations
 from omni.kernel import doorbell
+from omni.kernel.actors import SYSTEM
+from omni.kernel.retry import repeat_on_conflict
 
 INBOUND_BATCH = 50
 REVIEW = "orders.tasks.review_captured"
@@ -79,6 +84,13 @@ def push_due_stock(**_newer: Any) -> None:
 @shared_task
 def push_stock_of(*, connection_id: int, **_newer: Any) -> None:
     push_stock(connection_id=connection_id, at=timezone.now())
+
+
+@shared_task
+def let_revoked_go_on(**_newer: Any) -> None:
+    """Units that were taken back from shops, as soon as their channels cannot sell them any more."""
+    go_on = partial(advance_revocations, pulled=orders_read_until(), at=timezone.now(), by=SYSTEM)
+    repeat_on_conflict(go_on)
 
 
 @shared_task

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inventory.availability import SELLABLE
-from inventory.quota.drift import CHECKS as QUOTA
 from inventory.quota.demand import DEMAND_CHECK
+from inventory.quota.drift import CHECKS as QUOTA
+from inventory.quota.drift import CHECKS as QUOTA_CHECKS
 from omni.kernel.checks import Check, sql_check
 
 # How long a number may wait for a channel's acknowledgement, and a change for the planner.
@@ -307,4 +308,5 @@ CHECKS: Sequence[Check] = (
     ),
     *QUOTA,
     DEMAND_CHECK,
+    *QUOTA_CHECKS,
 )

@@ -114,7 +114,7 @@ def set_safety_stock(
         moves += _to_target(own, targets[sku_id], intake=group.new_stock_goes_to)
     safety = [own[PoolKind.SAFETY] for own in by_sku.values()]
     execute(SET_TARGETS, [[pool.id for pool in safety], [targets[pool.sku_id] for pool in safety]])
-    _write_moves(moves, pools=pools, at=at, by=by, document="")
+    write_moves(moves, pools=pools, at=at, by=by, document="")
     detail = {"targets": {str(sku_id): target for sku_id, target in targets.items()}}
     record_act(by=by, action="set_safety_stock", subject=group, reason=reason, detail=detail)
 
@@ -152,6 +152,8 @@ def move_between_pools(*, key: str, moves: Sequence[PoolMove], at: datetime, by:
         giver, taker = pools.get(move.from_pool_id), pools.get(move.to_pool_id)
         if not giver or not taker or (giver.group_id, giver.sku_id) != (taker.group_id, taker.sku_id):
             raise PoolsDiffer(_("Units can only move between two pools of one group and one SKU."))
+        if PoolKind.REVOKING in (giver.kind, taker.kind):
+            raise PoolsDiffer(_("What is being taken back from a shop moves when its channel knows of it."))
         leaving[giver.id] += move.quantity
     for pool_id, quantity in leaving.items():
         if quantity > pools[pool_id].free:
@@ -160,11 +162,11 @@ def move_between_pools(*, key: str, moves: Sequence[PoolMove], at: datetime, by:
                 % {"free": pools[pool_id].free, "asked": quantity},
                 extra={"pool_id": pool_id, "free": pools[pool_id].free},
             )
-    _write_moves(moves, pools=pools, at=at, by=by, document=key)
+    write_moves(moves, pools=pools, at=at, by=by, document=key)
     return True
 
 
-def _write_moves(
+def write_moves(
     moves: Sequence[PoolMove],
     *,
     pools: Mapping[int, LockedPool],
@@ -172,6 +174,7 @@ def _write_moves(
     by: str,
     document: str,
 ) -> None:
+    """Make the moves between pools that the caller has locked and looked into, in the caller's transaction."""
     if not moves:
         return
     differences = Counter[int]()

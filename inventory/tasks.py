@@ -14,6 +14,8 @@ from inventory.publish import plan_all_published_stock, plan_published_stock
 from inventory.quota.derive import derive_draws
 from inventory.quota.expose import compute_exposures
 from inventory.quota.keep import refresh_safety
+from inventory.quota.promote import open_and_close_locks
+from inventory.quota.rebalance import rebalance_stock
 from inventory.quota.roll_up import roll_up_changed_demand, roll_up_demand
 from inventory.record import FILL_SHORTAGES, PLAN_PUBLISHED
 from omni.kernel import doorbell
@@ -64,3 +66,12 @@ def roll_up_todays_demand(**_newer: Any) -> None:
 @shared_task
 def roll_up_recent_demand(**_newer: Any) -> None:
     roll_up_changed_demand(at=timezone.now())
+
+
+def turn_locks(**_newer: Any) -> None:
+    repeat_on_conflict(partial(open_and_close_locks, at=timezone.now(), by=SYSTEM))
+
+
+@shared_task
+def rebalance(**_newer: Any) -> None:
+    rebalance_stock(at=timezone.now(), by=SYSTEM)

@@ -8,6 +8,9 @@ from integrations import reactions as outside
 from inventory import events as stock
 from inventory import reactions as shelves
 from inventory.bundles import stock_objections
+from inventory.quota import apply as granting
+from inventory.quota.plan import PLAN as PLAN_ALLOCATION
+from inventory.quota.plan import plan_allocation
 from inventory.quota.replay import BACKTEST, replay_demand
 from omni.kernel.events import Event
 from omni.kernel.imports.target import Target
@@ -42,7 +45,7 @@ REACTIONS: Mapping[type[Event], Sequence[Reaction]] = {
         offers.look_at_listed_skus,
         orders.retry_mapped_soon,
     ],
-    stock.StockRaised: [],
+    stock.StockRaised: [shelves.grant_supply_soon],
     stock.PromisesWithdrawn: [orders.mark_lines_short],
     stock.ShortagesFilled: [orders.mark_lines_filled],
     order.OrdersCaptured: [orders.review_soon],
@@ -65,4 +68,7 @@ JOBS: Mapping[str, Work] = {
     PLAN: plan_assortment,
     APPLY: apply_assortment,
     BACKTEST: replay_demand,
+    PLAN_ALLOCATION: plan_allocation,
+    granting.APPLY: granting.apply_run,
+    granting.UNDO: granting.unapply_run,
 }

@@ -8,6 +8,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 ACTS: Mapping[str, Promise] = {
+    "allocation.applied": _("Allocation applied"),
+    "allocation.dropped": _("Allocation dropped"),
+    "allocation.started": _("Allocation started"),
+    "allocation.undone": _("Allocation undone"),
     "api_key.issued": _("API key issued"),
     "api_key.revoked": _("API key revoked"),
     "assortment.applied": _("Assortment run applied"),
@@ -64,7 +68,11 @@ ACTS: Mapping[str, Promise] = {
     "product.changed": _("Product changed"),
     "product.created": _("Product created"),
     "product.grown": _("SKUs made from a grid"),
+    "promotion_lock.cancelled": _("Promotion lock cancelled"),
+    "promotion_lock.changed": _("Promotion lock changed"),
+    "promotion_lock.planned": _("Promotion lock planned"),
     "receiver.read": _("Receiver read in full"),
+    "revocation.forced": _("Units taken back without the channel"),
     "set_safety_stock": _("Safety stock set"),
     "stock.told_again": _("Stock told again"),
     "undo_import": _("Import undone"),

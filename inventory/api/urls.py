@@ -5,10 +5,13 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from inventory.api import views
+from inventory.api import allocation, views
 
 router = SimpleRouter(trailing_slash=False)
 router.register("locations", views.LocationView, "location")
+router.register("allocation-runs", allocation.AllocationRunView, "allocation-run")
+router.register("promotion-locks", allocation.PromotionLockView, "promotion-lock")
+router.register("revocations", allocation.RevocationView, "revocation")
 
 urlpatterns = [
     path("stock/levels", views.StockLevelView.as_view({"get": "list"}), name="stock-levels"),

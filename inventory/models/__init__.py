@@ -7,6 +7,7 @@ from inventory.models.allocation import (
     DailyDemand,
     RebalancePolicy,
     Revocation,
+    SupplyMark,
 )
 from inventory.models.documents import (
     CountLine,
@@ -63,6 +64,7 @@ __all__ = [
     "StockMovement",
     "StockOperation",
     "StockPool",
+    "SupplyMark",
     "SupplyRule",
     "Transfer",
     "TransferLine",

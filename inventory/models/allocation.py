@@ -145,9 +145,10 @@ class AllocationLine(models.Model):
     """What a run would change, or changed, of one pool of one SKU; what stays as it is has none.
 
     Pools are named, not referred to: a run may plan for one that does not exist yet. `shop` is empty for pools that
-    are no shop's. `before` and `after`: granted units as planned. `moved`: by how much it was changed so far.
-    `inputs`: the numbers that decided; `reason`: the sentence (see `omni.kernel.sentences`). Rows come in hundreds of
-    thousands and no key of them is checked by the database.
+    are no shop's. `before` and `after`: granted units as planned, with those that are on their way to the pool.
+    `moved`: by how much it was changed so far. `inputs`: the numbers that decided; `reason`: the sentence (see
+    `omni.kernel.sentences`); `outcome`: why another number was moved than planned, a sentence too. Rows come in
+    hundreds of thousands and no key of them is checked by the database.
     """
 
     class State(models.TextChoices):
@@ -186,6 +187,7 @@ class AllocationLine(models.Model):
     state = models.CharField(_("state"), max_length=7, choices=State.choices, db_default=State.PLANNED)
     inputs = models.JSONField(_("inputs"), default=dict)
     reason = models.TextField(_("reason"), db_default="")
+    outcome = models.TextField(_("outcome"), db_default="")
 
     class Meta:
         verbose_name = _("allocation line")
@@ -223,8 +225,14 @@ class Revocation(models.Model):
     from_label = models.CharField(_("label"), max_length=64, db_default="")
     to_kind = models.CharField(_("goes to"), max_length=10, choices=PoolKind.choices)
     to_label = models.CharField(_("goes to label"), max_length=64, db_default="")
+    # Indexed with the SKU below.
     run = models.ForeignKey(
-        AllocationRun, models.PROTECT, null=True, related_name="+", verbose_name=_("allocation run")
+        AllocationRun,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        verbose_name=_("allocation run"),
+        db_index=False,
     )
     lock = models.ForeignKey(
         PromotionLock,
@@ -257,11 +265,34 @@ class Revocation(models.Model):
                 fields=["shop", "id"],
                 condition=models.Q(state__in=["telling", "pulling"]),
                 name="revocation_open",
-            )
+            ),
+            # Units that were promised when it ended, and may be free again.
+            models.Index(
+                fields=["id"],
+                condition=models.Q(state__in=["done", "forced"], arrived__lt=models.F("quantity")),
+                name="revocation_not_all_arrived",
+            ),
+            models.Index(
+                fields=["run", "sku"], condition=models.Q(run__isnull=False), name="revocation_by_run"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.sku_id}/{self.shop_id}: {self.quantity}"
+
+
+class SupplyMark(models.Model):
+    """A SKU of which more can be promised, in a house where that starts an allocation. The sweep takes rows away."""
+
+    sku = models.ForeignKey(Sku, models.CASCADE, related_name="+", db_index=False, db_constraint=False)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = _("mark of new supply")
+        verbose_name_plural = _("marks of new supply")
+
+    def __str__(self) -> str:
+        return str(self.sku_id)
 
 
 class DailyDemand(models.Model):

@@ -19,6 +19,7 @@ class Size:
     priced_skus: int  # each in five shops
     priced_pushed: int  # prices told to one channel, a call each
     sellable: int  # SKUs of which is worked out what six shops may sell
+    allocated: int  # SKUs shared out to six shops
 
 
 FULL = Size(
@@ -32,6 +33,7 @@ FULL = Size(
     priced_skus=20_000,
     priced_pushed=2_000,
     sellable=100_000,
+    allocated=100_000,
 )
 QUICK = Size(
     repeats=1,
@@ -44,4 +46,5 @@ QUICK = Size(
     priced_skus=60,
     priced_pushed=40,
     sellable=400,
+    allocated=300,
 )
