@@ -44,7 +44,9 @@ def regrade_stock(*, key: str, lines: Sequence[Regrade], reason: str, at: dateti
     NothingRegraded, UnknownPlace, NotOnHand, NotFree.
     """
     if not lines or any(line.quantity <= 0 or line.from_grade == line.to_grade for line in lines):
-        raise NothingRegraded(_("A change of grade needs lines of at least one unit and two different grades."))
+        raise NothingRegraded(
+            _("A change of grade needs lines of at least one unit and two different grades.")
+        )
     content = sorted(astuple(line) for line in lines)
     kind = MovementKind.REGRADE
     if not take_operation(key=key, kind=kind, content=content, reason=reason, at=at, by=by):

@@ -164,7 +164,9 @@ class CountSheetAdmin(DocumentAdmin):
             text = ngettext("%d line is in the books.", "%d lines are in the books.", done.posted)
             messages.success(request, text % done.posted)
         if done and done.left:
-            text = ngettext("%d line was left: it says why.", "%d lines were left: they say why.", len(done.left))
+            text = ngettext(
+                "%d line was left: it says why.", "%d lines were left: they say why.", len(done.left)
+            )
             messages.warning(request, text % len(done.left))
         return None
 

@@ -191,7 +191,9 @@ class LocationAdmin(ScopedAdmin):
                 use.value,
                 USE_WORDS[use],
                 getattr(location, use.value),
-                wrong_form if use.value == wrong_use and wrong_form else SwitchForm(auto_id=f"{use.value}-%s"),
+                wrong_form
+                if use.value == wrong_use and wrong_form
+                else SwitchForm(auto_id=f"{use.value}-%s"),
             )
             for use in Use
         ]

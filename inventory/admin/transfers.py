@@ -38,7 +38,9 @@ QUEUES = {
     "in_transit": Queue(
         "in_transit",
         _("Transfers in transit"),
-        _("What has left one location and not arrived at the other: receive what comes, and say what is lost."),
+        _(
+            "What has left one location and not arrived at the other: receive what comes, and say what is lost."
+        ),
         Q(state=Transfer.State.SHIPPED),
         ("number", "source", "destination", "show_under_way", "show_waiting", "expected_at"),
         "local_shipping",
@@ -104,9 +106,7 @@ class ReceiveForm(forms.Form):
             self.fields[f"reason-{line.pk}"] = forms.ChoiceField(
                 choices=[("", "–"), *TransferLine.Discrepancy.choices],
                 required=False,
-                widget=forms.Select(
-                    attrs={"class": "omni-input", "aria-label": gettext("Why: %s") % code}
-                ),
+                widget=forms.Select(attrs={"class": "omni-input", "aria-label": gettext("Why: %s") % code}),
             )
 
     def arrivals(self) -> list[Arrival]:
@@ -126,7 +126,9 @@ class ReceiveForm(forms.Form):
 
 
 class CloseForm(forms.Form):
-    reason = forms.ChoiceField(label=_("Why the rest did not arrive"), choices=TransferLine.Discrepancy.choices)
+    reason = forms.ChoiceField(
+        label=_("Why the rest did not arrive"), choices=TransferLine.Discrepancy.choices
+    )
     note = forms.CharField(label=_("Note"), max_length=200, required=False)
 
 
@@ -160,8 +162,8 @@ class TransferAdmin(DocumentAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         lines = TransferLine.objects.filter(transfer=OuterRef("pk")).order_by().values("transfer")
         under_way = lines.annotate(n=Sum(F("shipped") - F("received") - F("lost"))).values("n")
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(
-            n_under_way=Coalesce(Subquery(under_way), 0)
+        rows: QuerySet[Any] = (
+            super().get_queryset(request).annotate(n_under_way=Coalesce(Subquery(under_way), 0))
         )
         return rows
 
@@ -193,7 +195,11 @@ class TransferAdmin(DocumentAdmin):
             if made:
                 return redirect("admin:inventory_transfer_change", made.pk)
         return self.show(
-            request, "document_start.html", gettext("Plan a transfer"), form=form, button=gettext("Make a draft")
+            request,
+            "document_start.html",
+            gettext("Plan a transfer"),
+            form=form,
+            button=gettext("Make a draft"),
         )
 
     # --- its page and buttons -------------------------------------------------------------------------------
@@ -210,9 +216,7 @@ class TransferAdmin(DocumentAdmin):
             return self.document_page(request, transfer, {"ship": form})
         done = self.attempt(
             request,
-            lambda at, by: ship_transfer(
-                transfer_id=transfer.pk, quantities=form.quantities(), at=at, by=by
-            ),
+            lambda at, by: ship_transfer(transfer_id=transfer.pk, quantities=form.quantities(), at=at, by=by),
         )
         if done is None:
             return self.document_page(request, transfer, {"ship": form})
@@ -265,9 +269,7 @@ class TransferAdmin(DocumentAdmin):
         ship = (forms.get("ship") or ShipForm(lines)) if may and is_draft else None
         receive = None
         if may and is_shipped:
-            receive = forms.get("receive") or ReceiveForm(
-                _open_lines(transfer), initial={"key": uuid4().hex}
-            )
+            receive = forms.get("receive") or ReceiveForm(_open_lines(transfer), initial={"key": uuid4().hex})
         free = _free_at_source(transfer, lines) if is_draft else {}
         return self.show(
             request,
@@ -291,7 +293,9 @@ class TransferAdmin(DocumentAdmin):
             ship_form=ship,
             receive_form=receive,
             close_form=(forms.get("close") or CloseForm(auto_id="close-%s")) if may and is_shipped else None,
-            cancel_form=(forms.get("cancel") or CancelForm(auto_id="cancel-%s")) if may and is_draft else None,
+            cancel_form=(forms.get("cancel") or CancelForm(auto_id="cancel-%s"))
+            if may and is_draft
+            else None,
             open_act=next(iter(forms), ""),
         )
 
@@ -326,8 +330,6 @@ def _arrival_fields(form: ReceiveForm | None, line: TransferLine) -> list[Any]:
     return [form[name] for name in names] if form and names[0] in form.fields else []
 
 
-def _free_at_source(
-    transfer: Transfer, lines: list[TransferLine]
-) -> dict[tuple[int, str, str], int]:
+def _free_at_source(transfer: Transfer, lines: list[TransferLine]) -> dict[tuple[int, str, str], int]:
     levels = StockLevel.objects.filter(location=transfer.source, sku__in=[line.sku_id for line in lines])
     return {(v.sku_id, v.grade, v.owner): v.on_hand - v.committed for v in levels}

@@ -6,9 +6,12 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from inventory.api import views
+from inventory.api.network import CountSheetView, LocationView, TransferView
 
 router = SimpleRouter(trailing_slash=False)
-router.register("locations", views.LocationView, "location")
+router.register("locations", LocationView, "location")
+router.register("transfers", TransferView, "transfer")
+router.register("count-sheets", CountSheetView, "count-sheet")
 
 urlpatterns = [
     path("stock/levels", views.StockLevelView.as_view({"get": "list"}), name="stock-levels"),
@@ -18,5 +21,7 @@ urlpatterns = [
     path("stock/receipts", views.ReceiptView.as_view(), name="stock-receipts"),
     path("stock/counts", views.CountView.as_view(), name="stock-counts"),
     path("stock/adjustments", views.AdjustmentView.as_view(), name="stock-adjustments"),
+    path("stock/regrades", views.RegradeView.as_view(), name="stock-regrades"),
+    path("stock/in-transit", views.InTransitView.as_view(), name="stock-in-transit"),
     *router.urls,
 ]

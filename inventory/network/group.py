@@ -263,9 +263,7 @@ def _write(
     for promise in promises:
         into = intake[promise.sku_id]
         movements.append(
-            Movement(
-                promise.sku_id, promise.quantity, taken, promise.pool_id, taken, into, promise.line_key
-            )
+            Movement(promise.sku_id, promise.quantity, taken, promise.pool_id, taken, into, promise.line_key)
         )
         reserved[promise.pool_id] -= promise.quantity
         reserved[into] += promise.quantity

@@ -141,13 +141,13 @@ def open_count_sheet(
     """
     _check_lines(lines)
     if counted_at > at:
-        raise CountedInFuture(_("The count is of %(moment)s, which has not come yet.") % {"moment": counted_at})
+        raise CountedInFuture(
+            _("The count is of %(moment)s, which has not come yet.") % {"moment": counted_at}
+        )
     if external_number:
         content = [location_id, counted_at.isoformat(), sorted(astuple(line) for line in lines)]
         key = f"count_sheet:{external_number}"
-        if not take_operation(
-            key=key, kind=MovementKind.COUNT, content=content, reason=note, at=at, by=by
-        ):
+        if not take_operation(key=key, kind=MovementKind.COUNT, content=content, reason=note, at=at, by=by):
             return CountSheet.objects.get(external_number=external_number)
     if not Location.objects.filter(pk=location_id).exists():
         raise UnknownPlace(_("Location %(location)s does not exist.") % {"location": location_id})
@@ -180,9 +180,7 @@ def _write_lines(sheet: CountSheet, lines: Sequence[CountedLine]) -> None:
         raise UnknownPlace(_("SKU %(sku)s does not exist.") % {"sku": min(skus - known)})
     refuse_bundles(skus)
     CountLine.objects.bulk_create(
-        CountLine(
-            sheet=sheet, sku_id=line.sku_id, counted=line.counted, grade=line.grade, owner=line.owner
-        )
+        CountLine(sheet=sheet, sku_id=line.sku_id, counted=line.counted, grade=line.grade, owner=line.owner)
         for line in lines
     )
 

@@ -237,12 +237,18 @@ def test_a_location_that_is_switched_off_is_not_sold_and_comes_back(use: str) ->
 
     switch(scene.location, use, False)
     plan_published_stock(limit=100, at=timezone.now())
-    assert (group_of(scene.location), PublishedStock.objects.get(listing=listing).desired_quantity) == ("off", 0)
+    assert (group_of(scene.location), PublishedStock.objects.get(listing=listing).desired_quantity) == (
+        "off",
+        0,
+    )
     assert scene.reserve(scene.demand(1))[0].reserved == 0
     switch(scene.location, use, True)
     plan_published_stock(limit=100, at=timezone.now())
 
-    assert (group_of(scene.location), PublishedStock.objects.get(listing=listing).desired_quantity) == (home, 9)
+    assert (group_of(scene.location), PublishedStock.objects.get(listing=listing).desired_quantity) == (
+        home,
+        9,
+    )
     assert Location.objects.get(pk=scene.location.pk).group_before_off_id is None
 
 

@@ -276,9 +276,7 @@ def test_other_grades_and_owners_travel_as_they_are(route: Route) -> None:
     ship_transfer(transfer_id=transfer.pk, at=timezone.now(), by="test")
     arrivals = [Arrival(line.pk, line.shipped) for line in transfer.lines.all()]
 
-    receive_transfer(
-        key="r", transfer_id=transfer.pk, arrivals=arrivals, at=timezone.now(), by="test"
-    )
+    receive_transfer(key="r", transfer_id=transfer.pk, arrivals=arrivals, at=timezone.now(), by="test")
 
     level = StockLevel.objects.get(location=route.store, sku=sku, grade="seconds")
     assert (level.owner, level.on_hand, route.there()) == ("partner", 3, 1)
