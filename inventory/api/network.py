@@ -170,8 +170,8 @@ class TransferLineOut(serializers.ModelSerializer[TransferLine]):
 
 
 class TransferOut(serializers.ModelSerializer[Transfer]):
-    source = serializers.CharField(source="source.code", read_only=True)
-    destination = serializers.CharField(source="destination.code", read_only=True)
+    from_location = serializers.CharField(source="source.code", read_only=True)
+    to_location = serializers.CharField(source="destination.code", read_only=True)
     lines = TransferLineOut(many=True, read_only=True)
 
     class Meta:
@@ -179,8 +179,8 @@ class TransferOut(serializers.ModelSerializer[Transfer]):
         fields = (
             "number",
             "external_number",
-            "source",
-            "destination",
+            "from_location",
+            "to_location",
             "state",
             "note",
             "created_at",
@@ -200,8 +200,8 @@ class TransferIn(StrictSerializer):
     """`external_number`: the sender's own; the same number makes one transfer, for ever."""
 
     external_number = Code(max_length=80)
-    source = Code(max_length=32)
-    destination = Code(max_length=32)
+    from_location = Code(max_length=32)
+    to_location = Code(max_length=32)
     expected_at = Moment(default=None, allow_null=True)
     note = Text(max_length=200, default="", allow_blank=True)
     lines = many(TransferLineIn, at_most=LINES_MAX)
@@ -242,8 +242,8 @@ class TransferCloseIn(StrictSerializer):
 
 class TransferFilter(StrictFilterSet):
     state = filters.ChoiceFilter(choices=Transfer.State.choices)
-    source = filters.CharFilter("source__code", max_length=32)
-    destination = filters.CharFilter("destination__code", max_length=32)
+    from_location = filters.CharFilter("source__code", max_length=32)
+    to_location = filters.CharFilter("destination__code", max_length=32)
     external_number = filters.CharFilter("external_number", max_length=80)
 
 
@@ -293,8 +293,8 @@ class TransferView(ReadingView):
         """Plan one as a draft. The same external number with the same content gives the one that was made before."""
         said = READ_TRANSFER.run_validation(request.data)
         skus = _find_skus(request, said["lines"])
-        source = _find_place(said["source"], "source")
-        destination = _find_place(said["destination"], "destination")
+        source = _find_place(said["from_location"], "from_location")
+        destination = _find_place(said["to_location"], "to_location")
         items = [
             TransferItem(skus[line["sku"]], line["quantity"], line["grade"], line["owner"])
             for line in said["lines"]

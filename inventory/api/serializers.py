@@ -104,8 +104,8 @@ class InTransitOut(serializers.Serializer[Any]):
 
     sku = serializers.CharField()
     transfer = serializers.CharField()
-    source = serializers.CharField()
-    destination = serializers.CharField()
+    from_location = serializers.CharField()
+    to_location = serializers.CharField()
     grade = serializers.CharField()
     owner = serializers.CharField()
     units = serializers.IntegerField()

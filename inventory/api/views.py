@@ -63,8 +63,8 @@ class InTransitView(HouseView):
             {
                 "sku": code,
                 "transfer": part.number,
-                "source": part.source_code,
-                "destination": part.destination_code,
+                "from_location": part.source_code,
+                "to_location": part.destination_code,
                 "grade": part.grade,
                 "owner": part.owner,
                 "units": part.units,

@@ -40,8 +40,8 @@ def transfer_body(house: House, quantity: int = 4, number: str = "ERP-1", **more
     lines = [{"sku": house.sku.code, "quantity": quantity}]
     return {
         "external_number": number,
-        "source": house.location.code,
-        "destination": store.code,
+        "from_location": house.location.code,
+        "to_location": store.code,
         "lines": lines,
         **more,
     }
@@ -61,7 +61,7 @@ def test_a_transfer_goes_from_draft_to_closed(house: House, caller: Caller) -> N
     last = caller.post(f"{path}/receipts", rest)
 
     assert (shipped.json()["state"], level(house)) == ("shipped", 6)
-    assert [(row["units"], row["destination"]) for row in under_way] == [(4, "store")]
+    assert [(row["units"], row["to_location"]) for row in under_way] == [(4, "store")]
     assert first.json() == again.json()
     assert first.json()["lines"][0]["in_transit"] == 2
     told = last.json()

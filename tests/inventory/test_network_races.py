@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from inventory import lock, reserve
 from inventory.book import NotFree
-from inventory.models import CountSheet, Location, Reservation, StockPool
+from inventory.models import CountSheet, Location, Reservation, StockPool, TransferLine
 from inventory.network import tally, transfer
 from inventory.network.group import join_group
 from inventory.network.tally import (
@@ -73,7 +73,7 @@ def receipts_race() -> None:
     scene = Scene(10)
     pk = planned(scene, 6)
     ship_transfer(transfer_id=pk, at=timezone.now(), by="test")
-    line = transfer.TransferLine.objects.get(transfer=pk)
+    line = TransferLine.objects.get(transfer=pk)
 
     def receive() -> bool:
         try:

@@ -10,7 +10,15 @@ import pytest
 from django.utils import timezone
 
 from inventory.book import BundleHasNoStock, NotFree, NotOnHand, OperationConflict, UnknownPlace
-from inventory.models import Location, Reservation, StockLevel, StockMovement, Transfer, TransferLine
+from inventory.models import (
+    Location,
+    Reservation,
+    StockLevel,
+    StockMovement,
+    StockPool,
+    Transfer,
+    TransferLine,
+)
 from inventory.models.ledger import Account
 from inventory.network.drift import CHECKS
 from inventory.network.transfer import (
@@ -29,6 +37,7 @@ from inventory.network.transfer import (
     ship_transfer,
 )
 from inventory.network.transit import in_transit
+from inventory.pools import PoolMove, move_between_pools
 from products.models import BundleComponent
 from tests.factories.inventory import LocationFactory, Scene, put_stock
 from tests.factories.products import SkuFactory
@@ -48,14 +57,14 @@ class Route:
     def __post_init__(self) -> None:
         self.transfer = self.plan(6)
 
-    def plan(self, units: int, **more: str) -> Transfer:
+    def plan(self, units: int, external_number: str = "") -> Transfer:
         return plan_transfer(
             source_id=self.scene.location.pk,
             destination_id=self.store.pk,
             items=[TransferItem(self.scene.sku.pk, units)],
             at=timezone.now(),
             by="test",
-            **more,
+            external_number=external_number,
         )
 
     @property
@@ -210,9 +219,6 @@ def test_nothing_leaves_that_does_not_lie_there(route: Route) -> None:
 
 
 def test_units_that_a_channel_may_still_show_do_not_leave(route: Route) -> None:
-    from inventory.models import StockPool
-    from inventory.pools import PoolMove, move_between_pools
-
     revoking = StockPool.objects.create(
         group=route.scene.location.group, sku=route.scene.sku, kind="revoking", label="A"
     )
