@@ -10,6 +10,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from inventory.book import NotFree as NotFree
 from inventory.book import UnknownPlace, refuse_bundles, take_operation
 from inventory.events import StockRaised
 from inventory.lock import LockDidNotHold, LockedPool, lock_pools
@@ -19,7 +20,7 @@ from inventory.models.stock import PoolKind
 from inventory.record import FILL_SHORTAGES, Movement, mark_changed, record_movements
 from omni.kernel import doorbell
 from omni.kernel.audit import record_act
-from omni.kernel.errors import BadInput, DomainError
+from omni.kernel.errors import BadInput
 from omni.kernel.events import record_events
 from omni.kernel.sql import execute, fetch_all
 
@@ -40,12 +41,6 @@ class PoolsDiffer(BadInput):
     """Units can only move between two pools of one group and one SKU."""
 
     code = "pools_differ"
-
-
-class NotFree(DomainError):
-    """More units would leave a pool than are free in it."""
-
-    code = "not_free"
 
 
 @dataclass(frozen=True, slots=True)

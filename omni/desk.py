@@ -17,6 +17,7 @@ from django.urls import reverse
 from redis.exceptions import RedisError
 
 from integrations.models import Connection, InboundMessage, ListingDrift
+from inventory.models import CountSheet, Transfer
 from omni.kernel.admin_base import BaseAdmin, Queue
 from omni.kernel.models import ImportRow, Job, OutboxEvent
 from orders.models import DispatchNotice, FulfilmentOrder, ParkedOrder, SalesOrder
@@ -48,6 +49,8 @@ WORK: Sequence[tuple[type[Any], str, bool]] = (
     (AssortmentShop, "to_confirm", False),
     (ImportRow, "open", False),
     (Price, "to_approve", False),
+    (CountSheet, "to_confirm", False),
+    (Transfer, "in_transit", False),
 )
 ALARMS: Sequence[tuple[type[Any], str, bool]] = (
     (FulfilmentOrder, "unanswered", False),

@@ -1,6 +1,7 @@
 """Where people look at stock: the SKU page, the places, the pools, what is owed, and every movement."""
 
-from inventory.admin.network import LocationAdmin, LocationGroupAdmin
+from inventory.admin.counts import CountSheetAdmin
+from inventory.admin.network import LocationAdmin, LocationGroupAdmin, PoolingRuleAdmin
 from inventory.admin.promise import ReservationAdmin, ShortageAdmin
 from inventory.admin.publication import PublishedStockAdmin
 from inventory.admin.sku import SkuStockAdmin
@@ -11,10 +12,13 @@ from inventory.admin.stock import (
     StockOperationAdmin,
     StockPoolAdmin,
 )
+from inventory.admin.transfers import TransferAdmin
 
 __all__ = [
+    "CountSheetAdmin",
     "LocationAdmin",
     "LocationGroupAdmin",
+    "PoolingRuleAdmin",
     "PublishedStockAdmin",
     "ReservationAdmin",
     "ShopPoolAdmin",
@@ -24,4 +28,5 @@ __all__ = [
     "StockMovementAdmin",
     "StockOperationAdmin",
     "StockPoolAdmin",
+    "TransferAdmin",
 ]

@@ -18,6 +18,7 @@ from inventory.admin.acts import STOCK_ACTS, run_act
 from inventory.admin.sku_page import sku_page
 from inventory.models import Shortage, SkuStock, StockLevel, StockPool
 from inventory.models.stock import Grade, PoolKind
+from inventory.network.transit import in_transit
 from omni.kernel.admin_base import column
 from products.admin.scoped import ScopedAdmin
 
@@ -107,6 +108,7 @@ class SkuStockAdmin(ScopedAdmin):
             "sku": sku,
             "acts": acts,
             "open_act": next(iter(forms), ""),
+            "in_transit": in_transit([sku.pk]).get(sku.pk, []),
             **sku_page(sku, request),
         }
         return TemplateResponse(request, "inventory/sku_page.html", context)

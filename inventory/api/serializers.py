@@ -21,7 +21,21 @@ class LocationOut(serializers.ModelSerializer[Location]):
 
     class Meta:
         model = Location
-        fields = ("code", "name", "kind", "group", "province", "city", "ships_online", "is_active")
+        fields = (
+            "code",
+            "name",
+            "kind",
+            "group",
+            "owner",
+            "province",
+            "city",
+            "priority",
+            "ships_online",
+            "ships_dealers",
+            "offers_pickup",
+            "takes_returns",
+            "is_active",
+        )
         read_only_fields = fields
 
 
@@ -83,6 +97,24 @@ class SellableOut(serializers.Serializer[Any]):
 
 class SellableListOut(serializers.Serializer[Any]):
     results = SellableOut(many=True)
+
+
+class InTransitOut(serializers.Serializer[Any]):
+    """Units of a SKU that have left one location and not arrived at the other."""
+
+    sku = serializers.CharField()
+    transfer = serializers.CharField()
+    from_location = serializers.CharField()
+    to_location = serializers.CharField()
+    grade = serializers.CharField()
+    owner = serializers.CharField()
+    units = serializers.IntegerField()
+    shipped_at = serializers.DateTimeField()
+    expected_at = serializers.DateTimeField(allow_null=True)
+
+
+class InTransitListOut(serializers.Serializer[Any]):
+    results = InTransitOut(many=True)
 
 
 class QuestionIn(StrictSerializer):
@@ -155,6 +187,21 @@ class CountIn(DocumentIn):
 
 class AdjustmentIn(DocumentIn):
     lines = many(AdjustmentLineIn, at_most=LINES_MAX)
+
+
+class RegradeLineIn(StrictSerializer):
+    """Units of a SKU at a location that get another grade."""
+
+    location = Code(max_length=32)
+    sku = Code(max_length=64)
+    quantity = Whole(min_value=1, max_value=UNITS_MAX)
+    from_grade = serializers.ChoiceField(choices=Grade.choices)
+    to_grade = serializers.ChoiceField(choices=Grade.choices)
+    owner = Code(max_length=32, default="own")
+
+
+class RegradeIn(DocumentIn):
+    lines = many(RegradeLineIn, at_most=LINES_MAX)
 
 
 class BookedOut(serializers.Serializer[Any]):

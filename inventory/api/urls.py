@@ -12,6 +12,13 @@ router.register("locations", views.LocationView, "location")
 router.register("allocation-runs", allocation.AllocationRunView, "allocation-run")
 router.register("promotion-locks", allocation.PromotionLockView, "promotion-lock")
 router.register("revocations", allocation.RevocationView, "revocation")
+from inventory.api import views
+from inventory.api.network import CountSheetView, LocationView, TransferView
+
+router = SimpleRouter(trailing_slash=False)
+router.register("locations", LocationView, "location")
+router.register("transfers", TransferView, "transfer")
+router.register("count-sheets", CountSheetView, "count-sheet")
 
 urlpatterns = [
     path("stock/levels", views.StockLevelView.as_view({"get": "list"}), name="stock-levels"),
@@ -21,5 +28,7 @@ urlpatterns = [
     path("stock/receipts", views.ReceiptView.as_view(), name="stock-receipts"),
     path("stock/counts", views.CountView.as_view(), name="stock-counts"),
     path("stock/adjustments", views.AdjustmentView.as_view(), name="stock-adjustments"),
+    path("stock/regrades", views.RegradeView.as_view(), name="stock-regrades"),
+    path("stock/in-transit", views.InTransitView.as_view(), name="stock-in-transit"),
     *router.urls,
 ]

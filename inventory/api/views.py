@@ -18,7 +18,9 @@ from inventory.api import filters, serializers
 from inventory.availability import free_by_location, sellable_stock
 from inventory.count import StockCount, count_stock
 from inventory.models import Location, PublishedStock, StockLevel
+from inventory.network.transit import in_transit
 from inventory.receive import StockReceipt, receive_stock
+from inventory.regrade import Regrade, regrade_stock
 from omni.kernel.api.idempotency import PARAMETER, Answer, actor_of, answer_once
 from omni.kernel.api.views import HouseView, ReadingView
 from products.api.scope import in_shops, visible_skus
@@ -26,17 +28,6 @@ from products.models import Shop, Sku
 
 SCOPES = {"read": "stock:read", "write": "stock:write"}
 SKUS_MAX = 100
-
-
-class LocationView(ReadingView):
-    """Warehouses and stores."""
-
-    scopes = SCOPES
-    staff_permission = "inventory.view_location"
-    serializer_class = serializers.LocationOut
-    filterset_class = filters.LocationFilter
-    lookup_field = "code"
-    queryset = Location.objects.select_related("group")
 
 
 class StockLevelView(ReadingView):
@@ -50,6 +41,40 @@ class StockLevelView(ReadingView):
 
     def get_queryset(self) -> QuerySet[StockLevel]:
         return self.queryset.filter(visible_skus(self.request, "sku"))
+
+
+class InTransitView(HouseView):
+    """What is on its way between locations."""
+
+    scopes = SCOPES
+    staff_permission = "inventory.view_stocklevel"
+
+    @extend_schema(
+        operation_id="stock_in_transit",
+        parameters=[
+            OpenApiParameter("sku", str, required=True, description="SKU codes, separated by commas."),
+        ],
+        responses=serializers.InTransitListOut,
+    )
+    def get(self, request: Request) -> Response:
+        skus = _skus(request, _codes(request, "sku"), field="sku")
+        found = in_transit(skus.values())
+        rows = [
+            {
+                "sku": code,
+                "transfer": part.number,
+                "from_location": part.source_code,
+                "to_location": part.destination_code,
+                "grade": part.grade,
+                "owner": part.owner,
+                "units": part.units,
+                "shipped_at": part.shipped_at,
+                "expected_at": part.expected_at,
+            }
+            for code, sku_id in skus.items()
+            for part in found.get(sku_id, ())
+        ]
+        return Response(serializers.InTransitListOut({"results": rows}).data)
 
 
 class PublishedStockView(ReadingView):
@@ -211,6 +236,19 @@ class AdjustmentView(BookingView):
 
     def book(self, *, lines: Sequence[dict[str, Any]], **how: Any) -> bool:
         return adjust_stock(adjustments=[StockAdjustment(**line) for line in lines], **how)
+
+
+class RegradeView(BookingView):
+    """Units get another grade: what was inspected and is good is sold at once."""
+
+    kind, reads = "regrade", serializers.RegradeIn
+
+    @_documented("stock_regrade", serializers.RegradeIn)
+    def post(self, request: Request) -> Response:
+        return super().post(request)
+
+    def book(self, *, lines: Sequence[dict[str, Any]], **how: Any) -> bool:
+        return regrade_stock(lines=[Regrade(**line) for line in lines], **how)
 
 
 def _read(reads: Any, request: Request) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from products.models import (
 from products.observe import SeenItem, observe_items
 from products.update import update_listings
 from tests.factories.api import Caller
+from tests.factories.inventory import make_documents
 from tests.factories.orders import NOON, House, line_draft, make_house, order_draft
 from tests.factories.prices import asked
 from tests.factories.products import ListingFactory
@@ -52,6 +53,8 @@ STATEMENTS = {
     "assortment-rules": 3,  # + their shops
     "assortment-runs": 3,  # + their shops
     "locations": 2,
+    "transfers": 3,  # + lines
+    "count-sheets": 3,  # + lines
     "stock/levels": 2,
     "stock/published": 2,
     "orders": 2,
@@ -82,6 +85,7 @@ def furnish(house: House) -> None:
     rule.shops.set([house.shop])
     run = AssortmentRun.objects.create(source="person", judged_at=NOON, created_by="user:1")
     AssortmentShop.objects.create(run=run, shop=house.shop)
+    make_documents(house)
     house.take(order_draft(line_draft(house.sku, sku_code="?")))
     ship(house, house.order())
 

@@ -30,6 +30,7 @@ from products.models import (
 from products.observe import SeenItem, observe_items
 from products.update import retitle_listings
 from tests.factories.api import Caller, order_body
+from tests.factories.inventory import make_documents
 from tests.factories.orders import NOON, House, line_draft, make_house, order_draft
 from tests.factories.prices import asked
 from tests.factories.products import ListingFactory
@@ -53,6 +54,8 @@ LISTS = {
     "assortment-rules": "id",
     "assortment-runs": "id",
     "locations": "code",
+    "transfers": "number",
+    "count-sheets": "number",
     "stock/levels": "",
     "stock/published": "",
     "orders": "number",
@@ -100,6 +103,7 @@ def furnish(name: str) -> House:
         seen_at=NOON,
     )
     asked(house.sku, 99, shop=house.shop)
+    make_documents(house)
     Image.objects.create(
         brand=brand, name=f"{name}-image", kind="png", width=1, height=1, bytes=1, created_by="user:1"
     )
