@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inventory.availability import SELLABLE
+from inventory.network import drift as network
+from inventory.supply import drift as supply
 from omni.kernel.checks import Check, sql_check
 
 # How long a number may wait for a channel's acknowledgement, and a change for the planner.
@@ -303,4 +305,6 @@ CHECKS: Sequence[Check] = (
         BUNDLES_AGAINST_COMPONENTS,
         ("listing_id", "desired", "possible"),
     ),
+    *network.CHECKS,
+    *supply.CHECKS,
 )

@@ -12,6 +12,7 @@ from inventory.availability import fillable_skus
 from inventory.fill import fill_shortages
 from inventory.publish import plan_all_published_stock, plan_published_stock
 from inventory.record import FILL_SHORTAGES, PLAN_PUBLISHED
+from inventory.supply.watch import watch_changed_stock, watch_stock
 from omni.kernel import doorbell
 from omni.kernel.actors import SYSTEM
 from omni.kernel.retry import repeat_on_conflict
@@ -37,3 +38,14 @@ def fill_open_shortages(**_newer: Any) -> None:
     doorbell.answer(FILL_SHORTAGES)
     for sku_id in fillable_skus(limit=SKUS_PER_RUN):
         repeat_on_conflict(partial(fill_shortages, sku_ids=[sku_id], at=timezone.now(), by=SYSTEM))
+
+
+@shared_task
+def watch_changed(**_newer: Any) -> None:
+    while watch_changed_stock(limit=CHANGES_PER_RUN, at=timezone.now()) == CHANGES_PER_RUN:
+        pass
+
+
+@shared_task
+def watch_all(**_newer: Any) -> None:
+    watch_stock(sku_ids=None, at=timezone.now())

@@ -26,7 +26,7 @@ from inventory.models.publication import PublishedStock, StockChange
 from inventory.models.quota import PromotionLock, PromotionLockLine, QuotaRule, SafetyRule, ShopExposure
 from inventory.models.sku import SkuStock
 from inventory.models.stock import ShopPool, StockLevel, StockPool
-from inventory.models.supply import AlertRule, StockAlert, SupplyRule
+from inventory.models.supply import AlertRule, StockAlert, StockWatch, SupplyRule
 
 __all__ = [
     "AlertRule",
@@ -63,6 +63,7 @@ __all__ = [
     "StockMovement",
     "StockOperation",
     "StockPool",
+    "StockWatch",
     "SupplyRule",
     "Transfer",
     "TransferLine",
