@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from integrations import reactions as outside
+from integrations.compare_stock import JOB as COMPARE_STOCK
+from integrations.compare_stock import compare_now
 from inventory import events as stock
 from inventory import reactions as shelves
 from inventory.bundles import stock_objections
@@ -63,4 +65,5 @@ JOBS: Mapping[str, Work] = {
     RENDITIONS: make_renditions,
     PLAN: plan_assortment,
     APPLY: apply_assortment,
+    COMPARE_STOCK: compare_now,
 }

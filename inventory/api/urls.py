@@ -6,9 +6,14 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from inventory.api import views
+from inventory.api.compares import CompareView, DifferenceView
+from inventory.api.supply import AlertView, SuggestionView
 
 router = SimpleRouter(trailing_slash=False)
 router.register("locations", views.LocationView, "location")
+router.register("stock/compares", CompareView, "stock-compare")
+router.register("stock/differences", DifferenceView, "stock-difference")
+router.register("stock/alerts", AlertView, "stock-alert")
 
 urlpatterns = [
     path("stock/levels", views.StockLevelView.as_view({"get": "list"}), name="stock-levels"),
@@ -18,5 +23,6 @@ urlpatterns = [
     path("stock/receipts", views.ReceiptView.as_view(), name="stock-receipts"),
     path("stock/counts", views.CountView.as_view(), name="stock-counts"),
     path("stock/adjustments", views.AdjustmentView.as_view(), name="stock-adjustments"),
+    path("stock/suggestions", SuggestionView.as_view(), name="stock-suggestions"),
     *router.urls,
 ]
