@@ -131,9 +131,7 @@ def compare_now(job: Job) -> Generator[Progress, None, dict[str, Any]]:
         seen[:] = done, total
         report_progress(job=job, progress=Progress(done, total=total), at=timezone.now())
 
-    run = compare_warehouse(
-        connection_id=connection_id, at=began, by=job.created_by or SYSTEM, tell=tell
-    )
+    run = compare_warehouse(connection_id=connection_id, at=began, by=job.created_by or SYSTEM, tell=tell)
     if run is None:
         raise CompareFailed(_why(connection_id, began))
     yield Progress(seen[0], total=seen[1])

@@ -59,7 +59,9 @@ HOUSE_NEEDS: Mapping[str, Sequence[Need]] = {
         Need(
             "stock_basis",
             gettext_lazy("What its stock figures mean"),
-            gettext_lazy("gross: all that lies there; net: less what is taken for our orders. Gross, if empty."),
+            gettext_lazy(
+                "gross: all that lies there; net: less what is taken for our orders. Gross, if empty."
+            ),
             kind="choice",
             choices=("gross", "net"),
         ),

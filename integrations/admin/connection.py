@@ -235,6 +235,9 @@ class ConnectionAdmin(ScopedAdmin):
         except DomainError as refusal:
             messages.error(request, refusal.detail)
             return redirect("admin:integrations_connection_change", row.pk)
+        if not request.user.has_perm("kernel.view_job"):
+            messages.success(request, gettext("The warehouse is being compared."))
+            return redirect("admin:integrations_connection_change", row.pk)
         return redirect("admin:kernel_job_change", job.pk)
 
     def act_view(self, request: HttpRequest, pk: int, code: str) -> HttpResponse:

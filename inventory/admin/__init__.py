@@ -1,5 +1,6 @@
 """Where people look at stock: the SKU page, the places, the pools, what is owed, and every movement."""
 
+from inventory.admin.compares import StockComparisonAdmin, StockDifferenceAdmin
 from inventory.admin.network import LocationAdmin, LocationGroupAdmin
 from inventory.admin.promise import ReservationAdmin, ShortageAdmin
 from inventory.admin.publication import PublishedStockAdmin
@@ -11,8 +12,10 @@ from inventory.admin.stock import (
     StockOperationAdmin,
     StockPoolAdmin,
 )
+from inventory.admin.supply import AlertRuleAdmin, StockAlertAdmin, SupplyRuleAdmin
 
 __all__ = [
+    "AlertRuleAdmin",
     "LocationAdmin",
     "LocationGroupAdmin",
     "PublishedStockAdmin",
@@ -20,8 +23,12 @@ __all__ = [
     "ShopPoolAdmin",
     "ShortageAdmin",
     "SkuStockAdmin",
+    "StockAlertAdmin",
+    "StockComparisonAdmin",
+    "StockDifferenceAdmin",
     "StockLevelAdmin",
     "StockMovementAdmin",
     "StockOperationAdmin",
     "StockPoolAdmin",
+    "SupplyRuleAdmin",
 ]

@@ -92,7 +92,9 @@ def _guess(
     if coming or going:
         return Cause("transfer", sentence("the transfer %(number)s is open") % {"number": number})
     if moved:
-        return Cause("moved_since", sentence("%(units)s units moved since the cut-off") % {"units": f"{moved:+d}"})
+        return Cause(
+            "moved_since", sentence("%(units)s units moved since the cut-off") % {"units": f"{moved:+d}"}
+        )
     if units < 0 and on_hand == -units:
         return Cause("not_known_there", sentence("nothing of it lies there, according to them"))
     return NONE_KNOWN

@@ -267,9 +267,7 @@ def compare_stock(
 
 def _create(**values: object) -> StockComparison:
     """A row of the compare; a location that is not there is told before the key of the table would."""
-    known = fetch_all(
-        "SELECT 1 FROM inventory_location WHERE id = %s FOR KEY SHARE", [values["location_id"]]
-    )
+    known = fetch_all("SELECT 1 FROM inventory_location WHERE id = %s FOR KEY SHARE", [values["location_id"]])
     if not known:
         raise UnknownLocation(_("There is no such location."))
     return StockComparison.objects.create(**values)

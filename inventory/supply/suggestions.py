@@ -200,9 +200,7 @@ def all_suggestions(
     """Every one of them, read page by page."""
     page, after = 5000, (0, 0)
     while True:
-        found = suggest_supply(
-            today=today, group_ids=group_ids, brand_ids=brand_ids, after=after, limit=page
-        )
+        found = suggest_supply(today=today, group_ids=group_ids, brand_ids=brand_ids, after=after, limit=page)
         yield from found
         if len(found) < page:
             return

@@ -15,7 +15,9 @@ from omni.kernel.sql import execute, fetch_all
 
 # By id, as the watch locks them.
 HOLD = "SELECT id FROM inventory_stockalert WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
-TAKE = "UPDATE inventory_stockalert SET taken_by = %s, note = coalesce(nullif(%s, ''), note) WHERE id = ANY(%s)"
+TAKE = (
+    "UPDATE inventory_stockalert SET taken_by = %s, note = coalesce(nullif(%s, ''), note) WHERE id = ANY(%s)"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,15 +128,7 @@ class Market:
         return results
 
     def push_prices(self, *, lines: Sequence[PriceLine]) -> list[LineResult]:
-        self.calls.append(f"read stock of {len(sku_codes)}")
-        return [row for row in self.shelf if row.sku_code in set(sku_codes)]
-
-    def list_stock(self, *, warehouse_code: str, owner_code: str) -> Iterator[StockPage]:
-        self.calls.append("list stock")
-        for start in range(0, max(len(self.shelf), 1), 2):
-            if "stock" in self.fails:
-                raise self.fails["stock"]
-            yield StockPage(self.shelf[start : start + 2], len(self.shelf))
+        raise NotImplementedError
 
     def list_items(self, *, lines: Sequence[ListingLine]) -> list[LineResult]:
         return self._move("list_items", lines, True)
@@ -272,4 +264,12 @@ class Depot:
     def read_stock(
         self, *, warehouse_code: str, owner_code: str, sku_codes: Sequence[str]
     ) -> list[WarehouseStock]:
-        raise NotImplementedError
+        self.calls.append(f"read stock of {len(sku_codes)}")
+        return [row for row in self.shelf if row.sku_code in set(sku_codes)]
+
+    def list_stock(self, *, warehouse_code: str, owner_code: str) -> Iterator[StockPage]:
+        self.calls.append("list stock")
+        for start in range(0, max(len(self.shelf), 1), 2):
+            if "stock" in self.fails:
+                raise self.fails["stock"]
+            yield StockPage(self.shelf[start : start + 2], len(self.shelf))

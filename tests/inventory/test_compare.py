@@ -322,7 +322,9 @@ def test_what_cannot_be_placed_is_handed_back_with_its_reason_and_kept_with_the_
 
 def decide(act: Any, *rows: StockDifference, **how: Any) -> list[Any]:
     ids = [row.pk for row in rows]
-    result: list[Any] = act(difference_ids=ids, **{"reason": "counted twice", "at": NOW, "by": "user:7", **how})
+    result: list[Any] = act(
+        difference_ids=ids, **{"reason": "counted twice", "at": NOW, "by": "user:7", **how}
+    )
     return result
 
 

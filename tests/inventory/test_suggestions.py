@@ -77,7 +77,7 @@ def test_whole_packs_and_at_least_the_minimum() -> None:
 
 
 def test_safety_stock_is_kept_and_is_not_ordered_twice() -> None:
-    """20 lie there, 5 of them as safety stock: 42 + 5 − 20 = 27."""
+    """18 lie there, 5 of them as safety stock: 42 + 5 − 18 = 29."""
     scene = Scene(18)
     rule(scene, lead_days=7, cover_days=14)
     set_safety_stock(

@@ -187,7 +187,9 @@ class QimenAdapter:
             total = _read_int(response, "totalCount")
             first = total if first is None else first
             if total != first or (not items and seen < total):
-                raise ChannelUnavailable(f"stock.query: the list changed while it was read, {first} → {total}")
+                raise ChannelUnavailable(
+                    f"stock.query: the list changed while it was read, {first} → {total}"
+                )
             seen += len(items)
             yield StockPage([_read_stock(item) for item in items], total)
             if seen >= total:

@@ -266,7 +266,12 @@ class Gateway:
                 item=text_of(request, "itemCode"),
             )
         shown = found[(page - 1) * size : page * size]
-        return _Outcome({"totalCount": len(found), "items": [write_stock(row, extra=self._miscount(row)) for row in shown]})
+        return _Outcome(
+            {
+                "totalCount": len(found),
+                "items": [write_stock(row, extra=self._miscount(row)) for row in shown],
+            }
+        )
 
     def _miscount(self, row: Any) -> int:
         """The same items every time: a miscount stays until somebody mends it."""
