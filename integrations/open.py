@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from integrations.lease import open_streams
 from integrations.compare_stock import COMPARE_STOCK
+from integrations.lease import open_streams
 from integrations.models import Connection, Cursor
 from integrations.pull import COMPARE, ORDERS, REFUNDS
 from integrations.push import DISPATCH, LISTINGS, PRICES, STOCK

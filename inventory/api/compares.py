@@ -53,7 +53,10 @@ class CompareIn(StrictSerializer):
     basis = serializers.ChoiceField(choices=StockBasis.choices)
     cut_off_at = Moment()
     is_complete = YesNo(default=False)
-    source = Text(max_length=80, default="", allow_blank=True, help_text=gettext_lazy("Empty: the caller."))
+    # A field of the body; DRF takes it off the class, whose attribute of that name means something else.
+    source = Text(  # type: ignore[assignment]
+        max_length=80, default="", allow_blank=True, help_text=gettext_lazy("Empty: the caller.")
+    )
     figures = many(FigureIn, at_most=FIGURES_MAX, allow_empty=True)
 
 

@@ -143,8 +143,8 @@ COMPARE = f"""
         FROM judged WHERE id IS NULL AND ours <> theirs ORDER BY sku_id, grade
         RETURNING id
     )
-    SELECT (SELECT count(*) FROM judged WHERE ours <> 0 OR theirs <> 0 OR id IS NOT NULL), (SELECT count(*) FROM opened) + (SELECT count(*) FROM seen_again),
-           (SELECT count(*) FROM closed)
+    SELECT (SELECT count(*) FROM judged WHERE ours <> 0 OR theirs <> 0 OR id IS NOT NULL),
+           (SELECT count(*) FROM opened) + (SELECT count(*) FROM seen_again), (SELECT count(*) FROM closed)
 """  # noqa: S608 - put together from constants
 
 

@@ -290,7 +290,7 @@ def open_sandbox(tmp_path: Path) -> Iterator[Callable[[dict[str, int]], Sandbox]
     opened = []
 
     def open_it(units: dict[str, int]) -> Sandbox:
-        identity = Identity(app_key="qimen-app", secret="qimen-secret", customer_id="omni")  # noqa: S106
+        identity = Identity(app_key="qimen-app", secret="qimen-secret", customer_id="omni")
         sandbox = Sandbox(Options(identity=identity, state=tmp_path / "state.sqlite3"))
         with sandbox.store.transaction() as db:
             add_stock(

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from openpyxl import load_workbook
+from python_calamine import CalamineWorkbook
 
 from integrations.models import Connection
 from inventory.models import (
@@ -221,8 +221,8 @@ def test_what_should_be_ordered_is_downloaded_and_nothing_in_it_is_a_formula(bos
         assert "'=1+1" in content.decode("utf-8-sig")
         assert content.decode().rstrip().endswith(",48")
     else:
-        sheet = load_workbook(BytesIO(content)).active
-        assert (sheet["B2"].value, sheet["B2"].data_type, sheet["P2"].value) == ("=1+1", "s", 48)
+        row = CalamineWorkbook.from_filelike(BytesIO(content)).get_sheet_by_index(0).to_python()[1]
+        assert (row[1], row[15]) == ("=1+1", 48)
 
 
 @pytest.mark.capability("V14")

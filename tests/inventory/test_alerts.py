@@ -111,9 +111,14 @@ def test_the_most_specific_rule_holds() -> None:
     scene.sku.spu.category = leaf
     scene.sku.spu.save()
     levels = []
-    for level, scope in enumerate(
-        ({}, {"brand": scene.sku.spu.brand}, {"category": root}, {"category": leaf}, {"sku": scene.sku}), 20
-    ):
+    scopes: list[dict[str, Any]] = [
+        {},
+        {"brand": scene.sku.spu.brand},
+        {"category": root},
+        {"category": leaf},
+        {"sku": scene.sku},
+    ]
+    for level, scope in enumerate(scopes, 20):
         rule(scene, level, **scope)
         watch(scene)
         levels.append(the_alert(scene).level)

@@ -107,7 +107,10 @@ def test_the_same_number_is_answered_and_not_compared_again_and_an_older_cut_off
 
     again = caller.post("stock/compares", sent)
     other = caller.post("stock/compares", {**sent, "figures": []})
-    early = {"number": "ERP-0", "cut_off_at": (timezone.now() - timedelta(hours=1)).isoformat()}
+    early: dict[str, Any] = {
+        "number": "ERP-0",
+        "cut_off_at": (timezone.now() - timedelta(hours=1)).isoformat(),
+    }
     older = caller.post("stock/compares", body(scene, **early))
 
     assert (first.status_code, again.status_code) == (201, 200)
