@@ -66,7 +66,7 @@ def _guess(
     if units and moved == units:
         return Cause(
             "moved_since",
-            sentence("as many moved since the cut-off: it may have been booked there before it was here"),
+            sentence("exactly what moved here since the cut-off: their figure may be newer than they say"),
         )
     if coming and units == coming:
         text = sentence("the transfer %(number)s: it may have arrived, and was not received here")
