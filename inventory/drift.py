@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inventory.availability import SELLABLE
-from inventory.quota.demand import DEMAND_CHECK
-from inventory.quota.drift import CHECKS as QUOTA
-from inventory.quota.drift import CHECKS as QUOTA_CHECKS
 from inventory.network import drift as network
+from inventory.quota.demand import DEMAND_CHECK
+from inventory.quota.drift import CHECKS as QUOTA_CHECKS
+from inventory.supply import drift as supply
 from omni.kernel.checks import Check, sql_check
 
 # How long a number may wait for a channel's acknowledgement, and a change for the planner.
@@ -308,8 +308,8 @@ CHECKS: Sequence[Check] = (
         BUNDLES_AGAINST_COMPONENTS,
         ("listing_id", "desired", "possible"),
     ),
-    *QUOTA,
     DEMAND_CHECK,
     *QUOTA_CHECKS,
     *network.CHECKS,
+    *supply.CHECKS,
 )

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from inventory.availability import SELLABLE, SELLABLE_WITH_BUNDLES
 from inventory.models import PublishedStock
+from inventory.supply.watch import watch_soon
 from omni.kernel import doorbell
 from omni.kernel.answers import Answer, Told, record_told
 from omni.kernel.audit import record_acts
@@ -145,6 +146,7 @@ def plan_published_stock(*, limit: int, at: datetime) -> int:
         sold = sorted({(shop_id, sku_id) for sku_id, shop_id in taken if shop_id is not None})
         skus = sorted({sku_id for sku_id, _shop_id in taken} | bundles)
         _plan(PLAN_WITH_BUNDLES if bundles else PLAN, skus, sold, at)
+        watch_soon(skus)
     return len(taken)
 
 

@@ -18,6 +18,7 @@ from inventory.quota.promote import open_and_close_locks
 from inventory.quota.rebalance import rebalance_stock
 from inventory.quota.roll_up import roll_up_changed_demand, roll_up_demand
 from inventory.record import FILL_SHORTAGES, PLAN_PUBLISHED
+from inventory.supply.watch import watch_changed_stock, watch_stock
 from omni.kernel import doorbell
 from omni.kernel.actors import SYSTEM
 from omni.kernel.retry import repeat_on_conflict
@@ -75,3 +76,13 @@ def turn_locks(**_newer: Any) -> None:
 @shared_task
 def rebalance(**_newer: Any) -> None:
     rebalance_stock(at=timezone.now(), by=SYSTEM)
+
+
+def watch_changed(**_newer: Any) -> None:
+    while watch_changed_stock(limit=CHANGES_PER_RUN, at=timezone.now()) == CHANGES_PER_RUN:
+        pass
+
+
+@shared_task
+def watch_all(**_newer: Any) -> None:
+    watch_stock(sku_ids=None, at=timezone.now())

@@ -17,7 +17,7 @@ from django.urls import reverse
 from redis.exceptions import RedisError
 
 from integrations.models import Connection, InboundMessage, ListingDrift
-from inventory.models import CountSheet, Transfer
+from inventory.models import CountSheet, StockAlert, StockDifference, Transfer
 from omni.kernel.admin_base import BaseAdmin, Queue
 from omni.kernel.models import ImportRow, Job, OutboxEvent
 from orders.models import DispatchNotice, FulfilmentOrder, ParkedOrder, SalesOrder
@@ -46,6 +46,8 @@ WORK: Sequence[tuple[type[Any], str, bool]] = (
     (Listing, "approved", False),
     (Listing, "outside", False),
     (ListingDrift, "open", True),
+    (StockDifference, "open", True),
+    (StockAlert, "open", True),
     (AssortmentShop, "to_confirm", False),
     (ImportRow, "open", False),
     (Price, "to_approve", False),

@@ -40,6 +40,11 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
             ("inventory.reservation", _("Reservations"), "bookmark"),
             ("inventory.stockmovement", _("Movements"), "swap_horiz"),
             ("inventory.publishedstock", _("Published stock"), "cell_tower"),
+            ("inventory.stockcomparison", _("Stock compares"), "compare_arrows"),
+            ("inventory.stockdifference", _("Stock differences"), "balance"),
+            ("inventory.stockalert", _("Stock alerts"), "notifications"),
+            ("inventory.alertrule", _("Alert rules"), "notification_important"),
+            ("inventory.supplyrule", _("Supply rules and replenishment"), "local_shipping"),
         ],
     ),
     (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from integrations import reactions as outside
+from integrations.compare_stock import JOB as COMPARE_STOCK
+from integrations.compare_stock import compare_now
 from inventory import events as stock
 from inventory import reactions as shelves
 from inventory.bundles import stock_objections
@@ -71,4 +73,5 @@ JOBS: Mapping[str, Work] = {
     PLAN_ALLOCATION: plan_allocation,
     granting.APPLY: granting.apply_run,
     granting.UNDO: granting.unapply_run,
+    COMPARE_STOCK: compare_now,
 }

@@ -39,6 +39,10 @@ ACTS: Mapping[str, Promise] = {
     "connection.paused": _("Connection paused"),
     "connection.probed": _("Connection tested"),
     "connection.resumed": _("Connection resumed"),
+    "alert.taken": _("Stock alert taken in hand"),
+    "difference.booked": _("Stock difference booked"),
+    "difference.explained": _("Stock difference explained"),
+    "difference.taken": _("Stock difference taken in hand"),
     "dismiss_rows": _("Refused rows dismissed"),
     "drift.accepted": _("Channel's word taken"),
     "drift.pushed_again": _("Difference to a channel pushed again"),
@@ -85,6 +89,7 @@ ACTS: Mapping[str, Promise] = {
     "submit_count_sheet": _("Counting finished"),
     "confirm_count_sheet": _("Count confirmed"),
     "reject_count_sheet": _("Count rejected"),
+    "stock.compared": _("Stock compared"),
     "stock.told_again": _("Stock told again"),
     "undo_import": _("Import undone"),
 }

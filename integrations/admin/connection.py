@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations.admin.set_up import ConnectionForm, adapter_title
 from integrations.admin.words import operation_text
+from integrations.compare_stock import COMPARE_STOCK, ask_comparison
 from integrations.hasten import hasten_streams
 from integrations.health import pause_connection, resume_connection
 from integrations.models import Connection, Cursor, MessageLog
@@ -45,6 +46,7 @@ STREAMS: Mapping[str, Promise] = {
     ORDERS: _("orders"),
     REFUNDS: _("refunds"),
     COMPARE: _("comparison"),
+    COMPARE_STOCK: _("stock compare"),
     STOCK: _("stock"),
     PRICES: _("prices"),
     DISPATCH: _("dispatch notices"),
@@ -206,6 +208,7 @@ class ConnectionAdmin(ScopedAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
+            path("<int:pk>/act/compare/", wrap(self.compare_view), name="integrations_connection_compare"),
             path("<int:pk>/act/probe/", wrap(self.probe_view), name="integrations_connection_probe"),
             path("<int:pk>/act/<slug:code>/", wrap(self.act_view), name="integrations_connection_act"),
             path("<int:pk>/edit/", wrap(self.edit_view), name="integrations_connection_edit"),
@@ -223,6 +226,19 @@ class ConnectionAdmin(ScopedAdmin):
             tell = messages.success if probe.outcome is Outcome.ANSWERED else messages.error
             tell(request, probe_text(probe))
         return redirect("admin:integrations_connection_change", row.pk)
+
+    def compare_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask a warehouse now what lies there: a job whose page says how far it is."""
+        row = self.operable_object(request, pk)
+        try:
+            job = ask_comparison(connection_id=row.pk, at=timezone.now(), by=user_actor(request.user))
+        except DomainError as refusal:
+            messages.error(request, refusal.detail)
+            return redirect("admin:integrations_connection_change", row.pk)
+        if not request.user.has_perm("kernel.view_job"):
+            messages.success(request, gettext("The warehouse is being compared."))
+            return redirect("admin:integrations_connection_change", row.pk)
+        return redirect("admin:kernel_job_change", job.pk)
 
     def act_view(self, request: HttpRequest, pk: int, code: str) -> HttpResponse:
         connection = self.operable_object(request, pk)
@@ -251,6 +267,7 @@ class ConnectionAdmin(ScopedAdmin):
             "original": row,
             "row": row,
             "adapter_title": adapter_title(row),
+            "is_warehouse": row.kind == Connection.Kind.WAREHOUSE,
             "is_paused": row.health == Connection.Health.PAUSED,
             "last_ok": age_text(row.last_ok_at, at=at),
             "cursors": [

@@ -1,5 +1,6 @@
-"""Where people look at stock: the SKU page, the places, the pools, what is owed, and every movement."""
+"""Where people look at stock and say who may sell it: pages, queues, and the papers of goods that move."""
 
+from inventory.admin.compares import StockComparisonAdmin, StockDifferenceAdmin
 from inventory.admin.counts import CountSheetAdmin
 from inventory.admin.network import LocationAdmin, LocationGroupAdmin, PoolingRuleAdmin
 from inventory.admin.promise import ReservationAdmin, ShortageAdmin
@@ -12,9 +13,11 @@ from inventory.admin.stock import (
     StockOperationAdmin,
     StockPoolAdmin,
 )
+from inventory.admin.supply import AlertRuleAdmin, StockAlertAdmin, SupplyRuleAdmin
 from inventory.admin.transfers import TransferAdmin
 
 __all__ = [
+    "AlertRuleAdmin",
     "CountSheetAdmin",
     "LocationAdmin",
     "LocationGroupAdmin",
@@ -24,9 +27,13 @@ __all__ = [
     "ShopPoolAdmin",
     "ShortageAdmin",
     "SkuStockAdmin",
+    "StockAlertAdmin",
+    "StockComparisonAdmin",
+    "StockDifferenceAdmin",
     "StockLevelAdmin",
     "StockMovementAdmin",
     "StockOperationAdmin",
     "StockPoolAdmin",
+    "SupplyRuleAdmin",
     "TransferAdmin",
 ]

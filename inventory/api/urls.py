@@ -6,19 +6,20 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from inventory.api import allocation, views
-
-router = SimpleRouter(trailing_slash=False)
-router.register("locations", views.LocationView, "location")
-router.register("allocation-runs", allocation.AllocationRunView, "allocation-run")
-router.register("promotion-locks", allocation.PromotionLockView, "promotion-lock")
-router.register("revocations", allocation.RevocationView, "revocation")
-from inventory.api import views
+from inventory.api.compares import CompareView, DifferenceView
 from inventory.api.network import CountSheetView, LocationView, TransferView
+from inventory.api.supply import AlertView, SuggestionView
 
 router = SimpleRouter(trailing_slash=False)
 router.register("locations", LocationView, "location")
 router.register("transfers", TransferView, "transfer")
 router.register("count-sheets", CountSheetView, "count-sheet")
+router.register("allocation-runs", allocation.AllocationRunView, "allocation-run")
+router.register("promotion-locks", allocation.PromotionLockView, "promotion-lock")
+router.register("revocations", allocation.RevocationView, "revocation")
+router.register("stock/compares", CompareView, "stock-compare")
+router.register("stock/differences", DifferenceView, "stock-difference")
+router.register("stock/alerts", AlertView, "stock-alert")
 
 urlpatterns = [
     path("stock/levels", views.StockLevelView.as_view({"get": "list"}), name="stock-levels"),
@@ -30,5 +31,6 @@ urlpatterns = [
     path("stock/adjustments", views.AdjustmentView.as_view(), name="stock-adjustments"),
     path("stock/regrades", views.RegradeView.as_view(), name="stock-regrades"),
     path("stock/in-transit", views.InTransitView.as_view(), name="stock-in-transit"),
+    path("stock/suggestions", SuggestionView.as_view(), name="stock-suggestions"),
     *router.urls,
 ]

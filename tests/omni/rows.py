@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from integrations.models import ApiKey, Connection, Cursor, InboundMessage, ListingDrift, MessageLog
 from inventory.models import (
+    AlertRule,
     CountLine,
     CountSheet,
     Location,
@@ -20,10 +21,14 @@ from inventory.models import (
     Reservation,
     ShopPool,
     Shortage,
+    StockAlert,
+    StockComparison,
+    StockDifference,
     StockLevel,
     StockMovement,
     StockOperation,
     StockPool,
+    SupplyRule,
     Transfer,
     TransferLine,
 )
@@ -185,6 +190,29 @@ def make_world(name: str) -> World:
     )
     StockOperation.objects.create(key=f"asn-{name}", kind="receive", fingerprint="x", by="system")
     make_papers(name, location, sku)
+    AlertRule.objects.create(group=group, shop=shop, sku=sku, units=20)
+    StockAlert.objects.create(sku=sku, group=group, shop=shop, level=20, sellable=9, lowest=9)
+    SupplyRule.objects.create(group=group, sku=sku)
+    comparison = StockComparison.objects.create(
+        location=location,
+        source=f"ERP-{name}",
+        basis="gross",
+        cut_off_at=now,
+        compared=1,
+        differing=1,
+        unknown=[[f"?{name}", "no SKU has this code"]],
+        by="system",
+    )
+    StockDifference.objects.create(
+        location=location,
+        sku=sku,
+        ours=10,
+        theirs=9,
+        basis="gross",
+        cut_off_at=now,
+        since=now,
+        comparison=comparison,
+    )
     PublishedStock.objects.create(listing=listing, shop=shop, desired_quantity=9, desired_version=1)
     for what, ours, theirs in (
         ("title", f"Serum {name}", "x"),

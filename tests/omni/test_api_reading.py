@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from integrations.models import ListingDrift
-from inventory.models import PublishedStock
+from inventory.models import PublishedStock, StockAlert, StockComparison, StockDifference
 from orders.confirm import ConfirmedParcel, confirm_shipment
 from orders.models import FulfilmentOrder, ParcelLine, SalesOrder
 from orders.release import ReleaseAnswer, claim_planned, record_release_answers
@@ -57,6 +57,9 @@ STATEMENTS = {
     "count-sheets": 3,  # + lines
     "stock/levels": 2,
     "stock/published": 2,
+    "stock/compares": 2,
+    "stock/differences": 2,
+    "stock/alerts": 2,
     "orders": 2,
     "shipments": 3,  # + lines
     "parked-orders": 2,
@@ -77,6 +80,13 @@ def furnish(house: House) -> None:
     told = {"what": "title", "ours": "a", "theirs": "b", "version": 1, "cause": "unsaid"}
     ListingDrift.objects.create(listing=listing, shop=house.shop, **told, **moments)
     PublishedStock.objects.create(listing=listing, shop=house.shop)
+    said: dict[str, Any] = {"location": house.location, "basis": "gross", "cut_off_at": NOON}
+    comparison = StockComparison.objects.create(source="ERP", by="user:1", **said)
+    StockDifference.objects.create(
+        sku=house.sku, ours=1, theirs=2, comparison=comparison, since=NOON, state="gone", **said
+    )
+    group = house.location.group
+    StockAlert.objects.create(sku=house.sku, group=group, level=9, sellable=1, lowest=1, state="closed")
     asked(house.sku, 99, shop=house.shop)
     number = Catalogue.objects.count()
     catalogue = Catalogue.objects.create(code=f"c{number}", name="c", brand=house.sku.spu.brand)
