@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inventory.availability import SELLABLE
+from inventory.holds import drift as holds
 from omni.kernel.checks import Check, sql_check
 
 # How long a number may wait for a channel's acknowledgement, and a change for the planner.
@@ -303,4 +304,5 @@ CHECKS: Sequence[Check] = (
         BUNDLES_AGAINST_COMPONENTS,
         ("listing_id", "desired", "possible"),
     ),
+    *holds.CHECKS,
 )

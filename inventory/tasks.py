@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from inventory.availability import fillable_skus
 from inventory.fill import fill_shortages
+from inventory.holds.end import lapse_holds
 from inventory.publish import plan_all_published_stock, plan_published_stock
 from inventory.record import FILL_SHORTAGES, PLAN_PUBLISHED
 from omni.kernel import doorbell
@@ -18,6 +19,7 @@ from omni.kernel.retry import repeat_on_conflict
 
 CHANGES_PER_RUN = 5000
 SKUS_PER_RUN = 100
+HOLDS_PER_RUN = 100
 
 
 @shared_task(name=PLAN_PUBLISHED)
@@ -37,3 +39,10 @@ def fill_open_shortages(**_newer: Any) -> None:
     doorbell.answer(FILL_SHORTAGES)
     for sku_id in fillable_skus(limit=SKUS_PER_RUN):
         repeat_on_conflict(partial(fill_shortages, sku_ids=[sku_id], at=timezone.now(), by=SYSTEM))
+
+
+@shared_task
+def lapse_stock_holds(**_newer: Any) -> None:
+    lapse = partial(lapse_holds, limit=HOLDS_PER_RUN, at=timezone.now(), by=SYSTEM)
+    while repeat_on_conflict(lapse) == HOLDS_PER_RUN:
+        pass

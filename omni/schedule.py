@@ -34,6 +34,7 @@ ENTRIES: Sequence[Entry] = (
     Entry("orders.tasks.retry_mapped", 60),
     Entry("inventory.tasks.plan_published", 2),
     Entry("inventory.tasks.fill_open_shortages", 10),
+    Entry("inventory.tasks.lapse_stock_holds", 5),
     Entry("products.tasks.plan_due_prices", 5),
     Entry("products.tasks.check_catalogues", 60),
     Entry("products.tasks.open_windows", 60),
