@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from integrations import reactions as outside
+from integrations.compare import COMPARE_SHELF, compare_shelf
 from inventory import events as stock
 from inventory import reactions as shelves
 from inventory.bundles import stock_objections
+from inventory.plan_all import PLAN_ALL, plan_all
 from omni.kernel.events import Event
 from omni.kernel.imports.target import Target
 from omni.kernel.imports.works import import_works
@@ -63,4 +65,6 @@ JOBS: Mapping[str, Work] = {
     RENDITIONS: make_renditions,
     PLAN: plan_assortment,
     APPLY: apply_assortment,
+    COMPARE_SHELF: compare_shelf,
+    PLAN_ALL: plan_all,
 }

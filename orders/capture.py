@@ -343,9 +343,7 @@ def _take_new(
         results[sheet.position] = (
             _refused(sheet, missing)
             if missing
-            else Captured(
-                sheet.draft.outer_id, "new", sheet.order_id, sheet.number, hold=sheet.hold_fate
-            )
+            else Captured(sheet.draft.outer_id, "new", sheet.order_id, sheet.number, hold=sheet.hold_fate)
         )
     return rest
 

@@ -296,9 +296,7 @@ def _plan_lines(order: SalesOrder, change: Change, plan: Plan) -> None:
         plan.holds.append(NewHold(order.pk, HoldKind.CHANGED, reason))
 
 
-def _carry_out(
-    plan: Plan, orders: Collection[SalesOrder], *, at: datetime, by: str
-) -> dict[int, str]:
+def _carry_out(plan: Plan, orders: Collection[SalesOrder], *, at: datetime, by: str) -> dict[int, str]:
     fates: dict[int, str] = {}
     if plan.paid or plan.cancels:
         lock_promises(order_ids=[order.pk for order in orders])

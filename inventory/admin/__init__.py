@@ -1,5 +1,6 @@
 """Where people look at stock: the SKU page, the places, the pools, what is owed, and every movement."""
 
+from inventory.admin.holds import HoldLimitAdmin, StockHoldAdmin
 from inventory.admin.network import LocationAdmin, LocationGroupAdmin
 from inventory.admin.promise import ReservationAdmin, ShortageAdmin
 from inventory.admin.publication import PublishedStockAdmin
@@ -13,6 +14,7 @@ from inventory.admin.stock import (
 )
 
 __all__ = [
+    "HoldLimitAdmin",
     "LocationAdmin",
     "LocationGroupAdmin",
     "PublishedStockAdmin",
@@ -20,6 +22,7 @@ __all__ = [
     "ShopPoolAdmin",
     "ShortageAdmin",
     "SkuStockAdmin",
+    "StockHoldAdmin",
     "StockLevelAdmin",
     "StockMovementAdmin",
     "StockOperationAdmin",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from inventory.api import views
+from inventory.api import holds, views
 
 router = SimpleRouter(trailing_slash=False)
 router.register("locations", views.LocationView, "location")
+router.register("stock/holds", holds.StockHoldView, "stock-hold")
 
 urlpatterns = [
     path("stock/levels", views.StockLevelView.as_view({"get": "list"}), name="stock-levels"),

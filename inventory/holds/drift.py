@@ -10,7 +10,7 @@ from omni.kernel.checks import Check, sql_check
 LAG_MAX = "10 minutes"
 
 # What a line of a hold has by the books of promises: `has` of live ones, `owed` what was withdrawn from it because the
-# units turned out not to exist. Plan: one pass over each; reservations by a_line_holds_each_part_once where few are asked.
+# units turned out not to exist. Plan: one pass over each.
 _LINES = """
     SELECT h.id, h.key, h.state, l.sku_id, l.quantity, coalesce(r.quantity, 0) AS has, coalesce(s.quantity, 0) AS owed
     FROM inventory_stockholdline l

@@ -48,7 +48,9 @@ class NotEnoughToHold(DomainError):
 
 # Its number of holds is the buyer's whole, whatever the SKUs: no row of a pool stands for it. Nothing else takes this
 # lock, nobody asks for it who holds another one, and a crash gives it back.
-ONE_OF_A_BUYER = "SELECT pg_advisory_xact_lock(hashtextextended('inventory.hold ' || %s::text || ' ' || %s::text, 0))"
+ONE_OF_A_BUYER = (
+    "SELECT pg_advisory_xact_lock(hashtextextended('inventory.hold ' || %s::text || ' ' || %s::text, 0))"
+)
 
 # The unique key makes a second maker of the same hold wait for the first, and then write nothing. By the database's
 # clock, as all that asks whether a hold is over.
@@ -125,7 +127,8 @@ def hold_stock(
     if short:
         raise _not_enough(short)
     StockHoldLine.objects.bulk_create(
-        StockHoldLine(hold_id=hold_id, sku_id=d.sku_id, quantity=d.quantity, line_key=d.line_key) for d in demands
+        StockHoldLine(hold_id=hold_id, sku_id=d.sku_id, quantity=d.quantity, line_key=d.line_key)
+        for d in demands
     )
     standings = {demand.line_key: Standing() for demand in demands}
     write_promises(draws, standings=standings, at=at, by=by)
@@ -179,7 +182,9 @@ def _check_limits(
             text = _("The buyer holds %(there)s units of %(sku)s already, and may hold %(most)s.")
             raise _reached(text, "units_per_buyer", sku_id, there=of_buyer, most=limits.units_per_buyer)
         if limits.units_per_shop is not None and of_shop + quantity > limits.units_per_shop:
-            text = _("Buyers of the shop hold %(there)s units of %(sku)s already, and may hold %(most)s in all.")
+            text = _(
+                "Buyers of the shop hold %(there)s units of %(sku)s already, and may hold %(most)s in all."
+            )
             raise _reached(text, "units_per_shop", sku_id, there=of_shop, most=limits.units_per_shop)
 
 

@@ -53,10 +53,15 @@ LOCK_NAMED = """
 
 @dataclass(slots=True)
 class Held:
-    """A hold that is being taken over: what is left of its parts to give, by SKU, and what was given of each."""
+    """A hold that may be taken over: its goods, the parts that promise them, and what was given of each.
+
+    `is_taken`: a line of its goods is served, even if by then nothing of it was left to give.
+    """
 
     hold_id: int
-    keys: list[UUID]
+    keys: list[UUID] = field(default_factory=list)
+    skus: set[int] = field(default_factory=set)
+    is_taken: bool = False
     parts: list[Part] = field(default_factory=list)
     given: Counter[int] = field(default_factory=Counter)  # units by id of the part
 
@@ -95,8 +100,8 @@ def reserve_from_holds(
     keys = [key for held in live.values() for key in held.keys]
     lines: LockedLines | None = None
     if live:
-        skus = StockHoldLine.objects.filter(line_key__in=keys).values_list("sku_id", flat=True)
-        lock_pools_of_skus({*skus, *(demand.sku_id for demand in wanted)})
+        skus = {sku_id for held in live.values() for sku_id in held.skus}
+        lock_pools_of_skus(skus | {demand.sku_id for demand in wanted})
         lines = lock_lines(keys)
         for held in live.values():
             held.parts = [part for key in held.keys for part in lines.live.get(key, ())]
@@ -109,7 +114,7 @@ def reserve_from_holds(
         stand_together: bool = False,
     ) -> tuple[list[Draw], list[Demand]]:
         draws, short = _share(demands, live, sources=sources, pools=pools, stand_together=stand_together)
-        taken = {number: held for number, held in live.items() if held.given}
+        taken = {number: held for number, held in live.items() if held.is_taken}
         if lines is not None and taken:
             _let_go(list(taken.values()), lines=lines, at=at, by=by)
             fates.update(dict.fromkeys(taken, Fate.TAKEN))
@@ -138,11 +143,11 @@ def _lock_named(shop_id: int, holds: Mapping[int, str]) -> tuple[dict[int, Fate]
             fates[number] = Fate.OVER
         else:
             fates[number] = Fate.KEPT
-            live[number] = Held(ident, [])
+            live[number] = Held(ident)
     by_id = {held.hold_id: held for held in live.values()}
-    rows = StockHoldLine.objects.filter(hold_id__in=by_id).order_by("pk").values_list("hold_id", "line_key")
-    for hold_id, line_key in rows if by_id else ():
-        by_id[hold_id].keys.append(line_key)
+    for line in StockHoldLine.objects.filter(hold_id__in=by_id).order_by("pk") if by_id else ():
+        by_id[line.hold_id].keys.append(line.line_key)
+        by_id[line.hold_id].skus.add(line.sku_id)
     return fates, live
 
 
@@ -177,13 +182,13 @@ def _share(
             for part, units in offers[demand.line_key]:
                 live[demand.together].given[part.id] -= units
             continue
+        if demand.together in live and demand.sku_id in live[demand.together].skus:
+            live[demand.together].is_taken = True
         by_pool = Counter[int]()
         for part, units in offers[demand.line_key]:
             by_pool[part.pool_id] += units
         by_pool.update(drawn.get(demand.line_key, {}))
         draws += [Draw(demand, pool_id, units) for pool_id, units in by_pool.items()]
-    for held in live.values():
-        held.given = +held.given
     return draws, [demand for demand in demands if demand.line_key in short_keys]
 
 

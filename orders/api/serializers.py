@@ -167,7 +167,9 @@ def draft_of(order: Mapping[str, Any], *, at: datetime) -> OrderDraft:
         seller_memo=order["seller_memo"],
         receiver=Receiver(**order["receiver"]),
         lines=lines,
-        payload={name: value for name, value in order.items() if name != "hold"} if "hold" in order else order,
+        payload={name: value for name, value in order.items() if name != "hold"}
+        if "hold" in order
+        else order,
     )
 
 

@@ -65,7 +65,7 @@ def test_many_questions_are_answered_in_their_order(house: House, caller: Caller
 
     rows = answer.json()["results"]
     assert answer.status_code == 200
-    assert [(row["quantity"], row["sellable"], row["is_available"]) for row in rows] == [
+    assert [(row["quantity"], row["sellable"], row["can_be_met"]) for row in rows] == [
         (11, 10, False),
         (10, 10, True),
     ]

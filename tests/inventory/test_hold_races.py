@@ -271,8 +271,12 @@ def test_an_order_that_meets_the_end_of_its_hold_has_the_units_or_has_not() -> N
 
         results = set(run_together([order, expire]))
 
-        assert results in ({"taken 4", "swept 0"}, {"expired 0", "swept 1"}, {"expired 4", "swept 1"},
-                           {"expired 0", "swept 0"})
+        assert results in (
+            {"taken 4", "swept 0"},
+            {"expired 0", "swept 1"},
+            {"expired 4", "swept 1"},
+            {"expired 0", "swept 0"},
+        )
         assert drift() == []
 
 
