@@ -6,7 +6,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import ForeignKey, Q, QuerySet
+from django.forms import ModelChoiceField
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -19,6 +20,7 @@ from omni.kernel.admin_base import Queue, RowResult, column
 from omni.kernel.display import age_text
 from omni.kernel.errors import DomainError
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
+from products.scope import scope_of
 
 HELD = StockHold.State.HELD
 HOLD_QUEUES = {
@@ -137,6 +139,15 @@ class HoldLimitAdmin(ScopedAdmin):
     list_display = ("show_shop", "minutes_max", "units_per_buyer", "holds_per_buyer", "show_per_shop")
     list_select_related = ("shop",)
     autocomplete_fields = ("shop",)
+
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> ModelChoiceField[Any] | None:
+        """The row of every other shop is for people who may see all of them."""
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if field is not None and not scope_of(request.user).is_everything:
+            field.required = True
+        return field
 
     @column(description=_("shop"))
     def show_shop(self, limit: HoldLimit) -> str:

@@ -51,6 +51,13 @@ class HoldIn(StrictSerializer):
     )
     lines = many(HoldLineIn, at_most=LINES_MAX)
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "/" in attrs["key"]:
+            raise serializers.ValidationError(
+                {"key": [_("No slashes: the key stands in the address of the hold.")]}
+            )
+        return attrs
+
 
 class HoldEndIn(StrictSerializer):
     reason = Text(max_length=200, default="", allow_blank=True)
