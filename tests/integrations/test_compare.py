@@ -133,7 +133,7 @@ def test_a_comparison_waits_for_the_survey_that_is_under_way(
         seen.append(Job.objects.get().message)
         Cursor.objects.filter(stream=ITEMS).update(lease_until=None, holder="")
 
-    monkeypatch.setattr(compare.time, "sleep", survey_ends)
+    monkeypatch.setattr("integrations.compare.time.sleep", survey_ends)
 
     done = work(begin(channel))
 
