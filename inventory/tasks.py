@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from inventory.availability import fillable_skus
 from inventory.fill import fill_shortages
 from inventory.holds.end import lapse_holds
+from inventory.holds.forget import forget_holds
 from inventory.publish import plan_all_published_stock, plan_published_stock
 from inventory.record import FILL_SHORTAGES, PLAN_PUBLISHED
 from omni.kernel import doorbell
@@ -46,3 +49,8 @@ def lapse_stock_holds(**_newer: Any) -> None:
     lapse = partial(lapse_holds, limit=HOLDS_PER_RUN, at=timezone.now(), by=SYSTEM)
     while repeat_on_conflict(lapse) == HOLDS_PER_RUN:
         pass
+
+
+@shared_task
+def forget_old_holds(**_newer: Any) -> None:
+    forget_holds(before=timezone.now() - timedelta(days=settings.OMNI_KEEP_MESSAGES_DAYS))

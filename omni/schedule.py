@@ -47,6 +47,7 @@ ENTRIES: Sequence[Entry] = (
     Entry("integrations.tasks.push_cancel_requests", 3),
     Entry("integrations.tasks.take_inbound", 3),
     Entry("integrations.tasks.forget_messages", (18, 20)),
+    Entry("inventory.tasks.forget_old_holds", (18, 25)),
     Entry("inventory.tasks.plan_all_published", (18, 30)),
     Entry("products.tasks.plan_all_prices", (18, 35)),
     Entry("products.tasks.check_all_catalogues", (18, 45)),

@@ -296,7 +296,9 @@ def capture_orders(
         _update(shop, rest, results, at=at, by=by, source=source)
     # The same order twice in one call: the second is a later version of the first.
     for position, draft in repeats:
-        results[position] = capture_orders(shop=shop, drafts=[draft], at=at, by=by, source=source)[0]
+        results[position] = capture_orders(
+            shop=shop, drafts=[draft], at=at, by=by, source=source, holds=holds
+        )[0]
     return [results[position] for position in range(len(drafts))]
 
 

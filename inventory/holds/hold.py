@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from inventory.holds.limits import limits_of
 from inventory.models.holds import HoldLimit, StockHold, StockHoldLine
-from inventory.reserve import Demand, NothingDemanded, Standing, lock_sources, share_out, write_promises
+from inventory.reserve import Demand, NothingDemanded, find_standings, lock_sources, share_out, write_promises
 from omni.kernel.errors import BadInput, DomainError
 from omni.kernel.sql import as_array, execute, fetch_all
 from products.bundles import components_of
@@ -130,7 +130,8 @@ def hold_stock(
         StockHoldLine(hold_id=hold_id, sku_id=d.sku_id, quantity=d.quantity, line_key=d.line_key)
         for d in demands
     )
-    standings = {demand.line_key: Standing() for demand in demands}
+    # A key whose hold was forgotten may be used again: its lines have numbers of parts behind them.
+    standings = find_standings(demand.line_key for demand in demands)
     write_promises(draws, standings=standings, at=at, by=by)
     execute(SET_EXPIRY, [hold_id, as_array(standings)])
     return StockHold.objects.get(pk=hold_id)

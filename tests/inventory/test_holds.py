@@ -18,6 +18,7 @@ from inventory.count import StockCount, count_stock
 from inventory.fill import fill_shortages
 from inventory.holds import drift as hold_drift
 from inventory.holds.end import HoldWasTaken, NoSuchHold, give_back_hold, lapse_holds
+from inventory.holds.forget import forget_holds
 from inventory.holds.hold import (
     HoldConflict,
     HoldLimitReached,
@@ -259,6 +260,19 @@ def test_what_an_order_has_taken_over_and_what_is_unknown_cannot_be_given_back()
         give_back_hold(shop_id=scene.shop.pk, key="cart-2", at=timezone.now(), by="user:7")
 
     assert scene.pool().reserved == 4
+
+
+def test_what_was_over_long_ago_is_forgotten_and_its_key_may_be_used_again() -> None:
+    scene = Scene(10)
+    over = hold(scene, 4)
+    give_back_hold(shop_id=scene.shop.pk, key="cart-1", at=timezone.now(), by="user:7")
+    stands = hold(scene, 1, key="cart-2")
+
+    forgotten = [forget_holds(before=over.created_at), forget_holds(before=timezone.now())]
+    again = hold(scene, 3)
+
+    assert (forgotten, again.state, scene.pool().reserved) == ([0, 1], "held", 4)
+    assert set(StockHold.objects.all()) == {stands, again}
 
 
 # --- taking over --------------------------------------------------------------------------------------------
