@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inventory.availability import SELLABLE
+from inventory.holds import drift as holds
 from inventory.network import drift as network
 from inventory.quota.demand import DEMAND_CHECK
 from inventory.quota.drift import CHECKS as QUOTA_CHECKS
@@ -312,4 +313,5 @@ CHECKS: Sequence[Check] = (
     *QUOTA_CHECKS,
     *network.CHECKS,
     *supply.CHECKS,
+    *holds.CHECKS,
 )

@@ -3,8 +3,9 @@
 Locations come before all: bookings share theirs, whoever moves one to another group has it alone.
 
 Whoever changes a reservation, or fills or withdraws it, holds the lock of its pool, so reservations need no
-locks of their own. Levels are locked after the pools, by id; shortages after the pools, by line key. The isolation
-level is READ COMMITTED: what is read *after* the lock is what the lock protects.
+locks of their own. Stock holds come before the pools: whoever makes or ends one locks its row first, several by id.
+Levels are locked after the pools, by id; shortages after the pools, by line key. The isolation level is READ COMMITTED:
+what is read *after* the lock is what the lock protects.
 """
 
 from __future__ import annotations

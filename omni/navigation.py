@@ -38,6 +38,8 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
             ("inventory.shoppool", _("Shops and pools"), "account_tree"),
             ("inventory.shortage", _("Shortages"), "production_quantity_limits"),
             ("inventory.reservation", _("Reservations"), "bookmark"),
+            ("inventory.stockhold", _("Stock holds"), "hourglass_top"),
+            ("inventory.holdlimit", _("Limits of holds"), "timer"),
             ("inventory.stockmovement", _("Movements"), "swap_horiz"),
             ("inventory.publishedstock", _("Published stock"), "cell_tower"),
             ("inventory.stockcomparison", _("Stock compares"), "compare_arrows"),

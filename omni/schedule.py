@@ -39,6 +39,7 @@ ENTRIES: Sequence[Entry] = (
     Entry("inventory.tasks.turn_locks", 10),
     Entry("inventory.tasks.rebalance", 10),
     Entry("inventory.tasks.watch_changed", 15),
+    Entry("inventory.tasks.lapse_stock_holds", 5),
     Entry("products.tasks.plan_due_prices", 5),
     Entry("products.tasks.check_catalogues", 60),
     Entry("products.tasks.open_windows", 60),
@@ -56,6 +57,7 @@ ENTRIES: Sequence[Entry] = (
     # After midnight of the organisation, whose zone lies east of Greenwich or not: it looks three days back.
     Entry("inventory.tasks.roll_up_recent_demand", (17, 30)),
     Entry("integrations.tasks.compare_warehouses", (18, 25)),
+    Entry("inventory.tasks.forget_old_holds", (18, 25)),
     Entry("inventory.tasks.plan_all_published", (18, 30)),
     Entry("inventory.tasks.watch_all", (18, 33)),
     Entry("products.tasks.plan_all_prices", (18, 35)),

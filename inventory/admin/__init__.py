@@ -2,6 +2,7 @@
 
 from inventory.admin.compares import StockComparisonAdmin, StockDifferenceAdmin
 from inventory.admin.counts import CountSheetAdmin
+from inventory.admin.holds import HoldLimitAdmin, StockHoldAdmin
 from inventory.admin.network import LocationAdmin, LocationGroupAdmin, PoolingRuleAdmin
 from inventory.admin.promise import ReservationAdmin, ShortageAdmin
 from inventory.admin.publication import PublishedStockAdmin
@@ -19,6 +20,7 @@ from inventory.admin.transfers import TransferAdmin
 __all__ = [
     "AlertRuleAdmin",
     "CountSheetAdmin",
+    "HoldLimitAdmin",
     "LocationAdmin",
     "LocationGroupAdmin",
     "PoolingRuleAdmin",
@@ -30,6 +32,7 @@ __all__ = [
     "StockAlertAdmin",
     "StockComparisonAdmin",
     "StockDifferenceAdmin",
+    "StockHoldAdmin",
     "StockLevelAdmin",
     "StockMovementAdmin",
     "StockOperationAdmin",

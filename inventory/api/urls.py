@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from inventory.api import allocation, views
+from inventory.api import allocation, holds, views
 from inventory.api.compares import CompareView, DifferenceView
 from inventory.api.network import CountSheetView, LocationView, TransferView
 from inventory.api.supply import AlertView, SuggestionView
@@ -17,6 +17,7 @@ router.register("count-sheets", CountSheetView, "count-sheet")
 router.register("allocation-runs", allocation.AllocationRunView, "allocation-run")
 router.register("promotion-locks", allocation.PromotionLockView, "promotion-lock")
 router.register("revocations", allocation.RevocationView, "revocation")
+router.register("stock/holds", holds.StockHoldView, "stock-hold")
 router.register("stock/compares", CompareView, "stock-compare")
 router.register("stock/differences", DifferenceView, "stock-difference")
 router.register("stock/alerts", AlertView, "stock-alert")

@@ -130,8 +130,10 @@ def test_a_warehouse_is_compared_at_the_press_of_a_button_and_a_channel_is_not(b
     channel = make_channel()
 
     page = boss.get(reverse("admin:integrations_connection_change", args=[warehouse.pk]))
-    answer = boss.post(reverse("admin:integrations_connection_compare", args=[warehouse.pk]))
-    refused = boss.post(reverse("admin:integrations_connection_compare", args=[channel.pk]), follow=True)
+    answer = boss.post(reverse("admin:integrations_connection_compare_stock", args=[warehouse.pk]))
+    refused = boss.post(
+        reverse("admin:integrations_connection_compare_stock", args=[channel.pk]), follow=True
+    )
 
     job = Job.objects.get()
     assert "Compare stock now" in page.content.decode()

@@ -32,6 +32,7 @@ from inventory.models import (
     Transfer,
     TransferLine,
 )
+from inventory.models.holds import HoldLimit, StockHold, StockHoldLine
 from inventory.models.ledger import Account
 from omni.kernel.models import AuditEntry, Job, OutboxEvent
 from orders.models import (
@@ -213,6 +214,11 @@ def make_world(name: str) -> World:
         since=now,
         comparison=comparison,
     )
+    hold = StockHold.objects.create(
+        key=f"cart-{name}", shop=shop, buyer=f"buyer {name}", expires_at=now, created_by="system"
+    )
+    StockHoldLine.objects.create(hold=hold, sku=sku, quantity=1, line_key=uuid.uuid4())
+    HoldLimit.objects.create(shop=shop, units_per_shop=50)
     PublishedStock.objects.create(listing=listing, shop=shop, desired_quantity=9, desired_version=1)
     for what, ours, theirs in (
         ("title", f"Serum {name}", "x"),

@@ -11,7 +11,9 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from integrations.models import ListingDrift
+from inventory.holds.hold import hold_stock
 from inventory.models import PublishedStock
+from inventory.models.holds import StockHold
 from orders.models import ParkedOrder, SalesOrder
 from products.models import (
     AssortmentRule,
@@ -58,6 +60,7 @@ LISTS = {
     "count-sheets": "number",
     "stock/levels": "",
     "stock/published": "",
+    "stock/holds": "key",
     "orders": "number",
     "shipments": "id",
     "parked-orders": "id",
@@ -87,6 +90,14 @@ def furnish(name: str) -> House:
         changed.save()
     listing = ListingFactory.create(shop=house.shop, sku=house.sku, outer_item_id=f"{name}-item")
     PublishedStock.objects.create(listing=listing, shop=house.shop, desired_quantity=10)
+    hold_stock(
+        shop_id=house.shop.pk,
+        key=f"{name}-cart",
+        buyer=f"{name}-buyer",
+        lines=[(house.sku.pk, 1)],
+        at=NOON,
+        by="user:1",
+    )
     retitle_listings(titles={listing.pk: f"{name} title"}, at=NOON, by="user:1")
     seen = [SeenItem(f"{name}-item", listing.outer_sku_id, "x"), SeenItem(f"{name}-new", "", "y", "ours-sku")]
     observe_items(shop_id=house.shop.pk, items=seen, source="channel", at=NOON)
@@ -156,6 +167,7 @@ def detail_paths(house: House) -> list[str]:
         f"catalogues/{Catalogue.objects.get(brand=house.shop.brand).code}",
         f"assortment-rules/{AssortmentRule.objects.get(shops=house.shop).pk}",
         f"assortment-runs/{AssortmentRun.objects.get(shops__shop=house.shop).pk}",
+        f"stock/holds/{StockHold.objects.get(shop=house.shop).key}",
         f"orders/{order.number}",
         f"parked-orders/{ParkedOrder.objects.get(shop=house.shop).pk}",
     ]
@@ -318,6 +330,9 @@ def test_every_endpoint_is_in_this_walk(ours: House) -> None:
         "outer-items/ignore",
         "drifts/push",
         "drifts/accept",
+        "comparisons",
+        "comparisons/<one>",
+        "stock/holds/<one>/release",
         "prices",
         "price-requests/submit",
         "price-requests/approve",
