@@ -404,7 +404,7 @@ class PriceAdmin(PanelledAdmin, ScopedAdmin):
         regular = vars(price).get("regular")
         return Money(regular, price.currency).text() if regular is not None else "–"
 
-    @column(description=_("change"))
+    @column(description=_("price change"))
     def show_change(self, price: Price) -> str:
         return change_text(vars(price).get("regular"), price.amount)
 
