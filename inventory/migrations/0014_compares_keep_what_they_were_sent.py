@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inventory', '0011_rules_of_stock_keep_their_history'),
+        ('inventory', '0013_what_came_of_a_line_and_marks_of_supply'),
         ('products', '0021_lines_of_a_run_in_other_words'),
     ]
 

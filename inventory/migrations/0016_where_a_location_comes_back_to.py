@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inventory', '0011_rules_of_stock_keep_their_history'),
+        ('inventory', '0015_promises_are_found_by_time'),
     ]
 
     operations = [

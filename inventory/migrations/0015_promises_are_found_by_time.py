@@ -8,7 +8,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("inventory", "0011_rules_of_stock_keep_their_history")]
+    dependencies = [("inventory", "0014_compares_keep_what_they_were_sent")]
 
     operations = [
         AddIndexConcurrently(
