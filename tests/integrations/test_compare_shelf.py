@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from integrations import compare, registry
+from integrations import registry
 from integrations.channels.top.sandbox import shelf as sandbox_shelf
 from integrations.channels.top.sandbox.__main__ import build, read_options
 from integrations.compare_shelf import NothingToCompare, start_comparison
