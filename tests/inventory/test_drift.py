@@ -216,7 +216,8 @@ def test_a_bundle_of_which_a_shop_shows_more_than_its_components_make(scene: Sce
 
 
 def test_every_check_has_a_code_of_its_own_and_is_broken_by_a_test_here() -> None:
-    codes = [check.code.removeprefix("stock.") for check in CHECKS]
+    # Those of the sub-packages are broken by tests beside the tests of what they check.
+    codes = [check.code.removeprefix("stock.") for check in CHECKS if check.code.startswith("stock.")]
     source = Path(__file__).read_text(encoding="utf-8")
 
     assert len(set(codes)) == len(codes)
