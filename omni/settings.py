@@ -247,6 +247,7 @@ SPECTACULAR_SETTINGS = {
         "Stage": "orders.states.Stage",
         "FulfilmentState": "orders.states.FulfilmentState",
         "Grade": "inventory.models.stock.Grade",
+        "Discrepancy": "inventory.models.TransferLine.Discrepancy",
         "OrderState": "orders.api.serializers.STATES",
         "CaptureResult": "orders.api.serializers.RESULTS",
         "PriceKind": "products.models.Price.Kind",
