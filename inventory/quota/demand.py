@@ -55,8 +55,8 @@ PEERS = """
 """
 
 # Every promise and shortage is added up once more and set beside the days that were rolled up. Left out: what changed
-# within SETTLED_HOURS, and what is still owed, which may shrink at any time; the next night adds it up again. Days before
-# the first line of the house were brought along from elsewhere.
+# within SETTLED_HOURS, and what is still owed, which may shrink at any time; the next night adds it up again. Days
+# before the first line of the house were brought along from elsewhere.
 DEMAND_AGAINST_LINES = """
     WITH held AS (
         SELECT line_key, min(created_at) AS first_at, max(changed_at) AS changed_at, min(sku_id) AS sku_id,

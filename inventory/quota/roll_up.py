@@ -67,7 +67,7 @@ TOUCHED_BEFORE = """
     LEFT JOIN inventory_shortage s USING (line_key)
     WHERE least(h.first_at, s.created_at) < %(since)s
 """
-# Two roll-ups of one day would each see half of the other's rows. The number is any that nobody else uses.
+# Taken before the day is read: of two roll-ups the one that read first must not be the one that writes last.
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('inventory.quota.roll_up'), %s)"
 # All days on which anything was asked. Days before them were brought along from elsewhere and stay.
 ALL_DAYS = """
