@@ -31,6 +31,16 @@ def eight_ask_and_add_up() -> None:
     assert DailyDemand.objects.get(sku=scene.sku).units == THREADS
 
 
+@pytest.fixture(autouse=True)
+def writing_takes_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between what a statement reads and what it writes there is time, on a large table more than on this one."""
+    slow = roll_up.ROLL_UP.replace(
+        "FROM wanted ORDER BY", "FROM wanted CROSS JOIN (SELECT pg_sleep(random() * 0.1)) slow ORDER BY"
+    )
+    assert slow != roll_up.ROLL_UP
+    monkeypatch.setattr(roll_up, "ROLL_UP", slow)
+
+
 def test_whoever_adds_up_last_has_seen_all_that_was_asked() -> None:
     eight_ask_and_add_up()
 
