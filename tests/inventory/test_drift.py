@@ -12,6 +12,8 @@ from django.utils import timezone
 from inventory.drift import CHECKS
 from inventory.models import PublishedStock, Reservation, StockChange
 from inventory.publish import plan_all_published_stock, plan_published_stock
+from inventory.quota.roll_up import roll_up_demand
+from inventory.reserve import reserve_stock
 from tests.factories.bundles import make_bundle
 from tests.factories.inventory import LocationFactory, Scene, put_stock
 from tests.factories.products import ListingFactory
@@ -213,6 +215,17 @@ def test_a_bundle_of_which_a_shop_shows_more_than_its_components_make(scene: Sce
     PublishedStock.objects.filter(listing=listing).update(desired_quantity=99)
 
     assert broken() == {"bundles_follow_components"}
+
+
+def test_a_day_of_demand_that_says_something_else_than_its_lines() -> None:
+    scene, at = Scene(units=9), timezone.now() - timedelta(days=5)
+    reserve_stock(wanted=[scene.demand(4)], at=at, by="test")
+    roll_up_demand(days=6, at=timezone.now())
+    assert broken() == set()
+
+    by_hand("UPDATE inventory_dailydemand SET units = units + 1")
+
+    assert broken() == {"demand_is_what_was_asked"}
 
 
 def test_every_check_has_a_code_of_its_own_and_is_broken_by_a_test_of_this_room() -> None:
