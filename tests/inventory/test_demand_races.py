@@ -45,6 +45,7 @@ def test_whoever_adds_up_last_has_seen_all_that_was_asked() -> None:
     eight_ask_and_add_up()
 
 
+@pytest.mark.usefixtures("broken_on_purpose")
 def test_without_the_lock_an_older_sum_replaces_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roll_up, "ONE_AT_A_TIME", "SELECT %s")
 
