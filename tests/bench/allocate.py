@@ -1,4 +1,4 @@
-"""What six shops get of 100,000 SKUs by ratio: worked out, applied, worked out again and filled up, beside plain SQL."""
+"""What six shops get of 100,000 SKUs by ratio: worked out, applied, worked out again, beside plain SQL."""
 
 from __future__ import annotations
 
