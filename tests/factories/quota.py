@@ -49,6 +49,11 @@ def work(limit: int = 10) -> list[Job]:
     return done
 
 
+def job_of(run: AllocationRun) -> Job:
+    """The job that works on the run, as it stands."""
+    return Job.objects.get(pk=AllocationRun.objects.values_list("job", flat=True).get(pk=run.pk) or 0)
+
+
 @dataclass
 class Market:
     """One location with `units` of one SKU, and shops with a quota rule each: `ratios` by the shop's letter."""
