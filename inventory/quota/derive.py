@@ -22,6 +22,8 @@ ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('inventory.quota.derive_d
 # * `special`: pairs of shop and SKU for which something else holds than for every SKU: a rule of their own, a promotion
 #   that keeps them to its lock, or a buffer. What was set for one SKU by hand is nobody else's business.
 #
+# Of promotions those that run by their state count: to the minute they are kept by the times of their pools.
+#
 # A group in which there was ever a rule about every SKU, or a row by hand, is open to the shop for all that nothing
 # else is said of. A shop always draws on its own units, whatever its mode: what was granted before must not be
 # stranded.
@@ -57,8 +59,7 @@ DESIRED = f"""
         FROM inventory_promotionlock l
         JOIN inventory_promotionlock_shops s ON s.promotionlock_id = l.id
         JOIN inventory_promotionlockline n ON n.lock_id = l.id
-        WHERE l.state = 'active' AND l.starts_at <= %(at)s AND l.ends_at > %(at)s
-          AND s.shop_id IN (SELECT id FROM asked)
+        WHERE l.state = 'active' AND s.shop_id IN (SELECT id FROM asked)
     ), own AS MATERIALIZED (
         SELECT o.* FROM ({OWN_RULES}) o WHERE o.shop_id IN (SELECT id FROM asked)
     ), buffers AS MATERIALIZED (
