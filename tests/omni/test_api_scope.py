@@ -12,7 +12,14 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from integrations.models import ListingDrift
 from inventory.holds.hold import hold_stock
-from inventory.models import PublishedStock, StockAlert, StockComparison, StockDifference
+from inventory.models import (
+    CountSheet,
+    PublishedStock,
+    StockAlert,
+    StockComparison,
+    StockDifference,
+    Transfer,
+)
 from inventory.models.holds import StockHold
 from orders.models import ParkedOrder, SalesOrder
 from products.models import (
@@ -78,6 +85,8 @@ LISTING_ACTS = (
     "update",
     "retitle",
 )
+TRANSFER_ACTS = ("ship", "receipts", "close", "cancel")
+SHEET_ACTS = ("submit", "confirm", "reject")
 # Shared by all: where goods lie and what kinds there are is no shop's secret.
 COMMON = {"categories", "locations"}
 # Nothing of these yet, or nothing for a caller of one shop: a compare concerns every brand of its location.
@@ -295,6 +304,31 @@ def test_acts_on_rows_of_others_say_no_more_than_acts_on_rows_that_are_not_there
     assert caller.post("listings", draft).status_code == 400
 
 
+def test_documents_of_others_are_neither_shipped_nor_received_nor_counted(ours: House, theirs: House) -> None:
+    caller = Caller(ours.shop)
+    transfer = Transfer.objects.get(lines__sku=theirs.sku)
+    sheet = CountSheet.objects.get(lines__sku=theirs.sku)
+    line = {"sku": theirs.sku.code, "received": 1}
+    bodies: dict[str, Any] = {
+        "ship": {},
+        "receipts": {"number": "R1", "lines": [line]},
+        "close": {"reason": "lost"},
+        "submit": {},
+    }
+
+    for path in (
+        *(f"transfers/{transfer.number}/{act}" for act in TRANSFER_ACTS),
+        *(f"count-sheets/{sheet.number}/{act}" for act in SHEET_ACTS),
+    ):
+        answer = caller.post(path, bodies.get(path.rsplit("/", 1)[1], {"reason": "mine"}))
+        assert answer.status_code == 404, path
+
+    assert caller.get(f"stock/in-transit?sku={theirs.sku.code}").status_code == 400
+    transfer.refresh_from_db()
+    sheet.refresh_from_db()
+    assert (transfer.state, sheet.state) == ("shipped", "open")
+
+
 def test_the_sellable_stock_of_other_shops_is_not_told(ours: House, theirs: House) -> None:
     ListingFactory.create(shop=ours.shop, sku=theirs.sku)
 
@@ -368,6 +402,12 @@ def test_every_endpoint_is_in_this_walk(ours: House) -> None:
         "stock/adjustments",
         *(f"stock/differences/{act}" for act in ("book", "explain", "take")),
         "stock/suggestions",
+        "stock/regrades",
+        "stock/in-transit",
+        "locations/<one>/switch",
+        *(f"transfers/<one>/{act}" for act in TRANSFER_ACTS if act != "cancel"),
+        "transfers/<number>/cancel",
+        *(f"count-sheets/<one>/{act}" for act in SHEET_ACTS),
     }
     known = set(LISTS) | {f"{path}/<one>" for path, field in LISTS.items() if field} | acts
 
