@@ -549,7 +549,9 @@ def _refuse_limited(request: Request) -> None:
 
 def _refuse_hidden(request: Request, lock: PromotionLock) -> None:
     mine = in_shops(request, "pk")
-    if mine and lock.shops.exclude(mine).exists():
+    # Not by `lock.shops`: of that the caller's own were fetched alone.
+    its_own = PromotionLock.shops.through.objects.filter(promotionlock=lock).values("shop")
+    if mine and Shop.objects.filter(pk__in=its_own).exclude(mine).exists():
         raise NotAllOfIt(_("It concerns shops that you do not see."))
 
 
