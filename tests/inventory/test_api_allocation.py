@@ -124,7 +124,7 @@ def lock_body(market: Market, **changes: Any) -> dict[str, Any]:
         "name": "Nine",
         "group": market.location.group.code,
         "shops": [market.shops["A"].code],
-        "starts_at": now.isoformat(),
+        "starts_at": (now - timedelta(minutes=1)).isoformat(),
         "ends_at": (now + timedelta(hours=2)).isoformat(),
         "lines": [{"sku": market.sku.code, "quantity": 55}],
         **changes,
