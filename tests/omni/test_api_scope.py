@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,12 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from integrations.models import ListingDrift
 from inventory.holds.hold import hold_stock
 from inventory.models import (
+    AllocationLine,
+    AllocationRun,
     CountSheet,
+    PromotionLock,
     PublishedStock,
+    Revocation,
     StockAlert,
     StockComparison,
     StockDifference,
@@ -62,6 +67,9 @@ LISTS = {
     "catalogues": "code",
     "assortment-rules": "id",
     "assortment-runs": "id",
+    "allocation-runs": "id",
+    "promotion-locks": "code",
+    "revocations": "id",
     "locations": "code",
     "transfers": "number",
     "count-sheets": "number",
@@ -148,9 +156,38 @@ def furnish(name: str) -> House:
         state="planned", source="person", judged_at=NOON, created_by=f"{name} person"
     )
     AssortmentShop.objects.create(run=run, shop=house.shop, state="planned")
+    _allocate(house, name)
     house.order(line_draft(house.sku), outer_id=f"{name}-order")
     house.take(order_draft(line_draft(house.sku, sku_code="?"), outer_id=f"{name}-parked"))
     return house
+
+
+def _allocate(house: House, name: str) -> None:
+    """A run with a line of the shop, a promotion, and a unit that is being taken back from it."""
+    group, by = house.location.group, f"{name} person"
+    allocation = AllocationRun.objects.create(group=group, method="hand", trigger="person", created_by=by)
+    AllocationLine.objects.create(
+        run=allocation, sku=house.sku, shop=house.shop, kind="quota", label=house.shop.code, before=0, after=1
+    )
+    lock = PromotionLock.objects.create(
+        code=f"{name}-lock",
+        name=name,
+        group=group,
+        starts_at=NOON,
+        ends_at=NOON + timedelta(days=1),
+        created_by=by,
+    )
+    lock.shops.set([house.shop])
+    Revocation.objects.create(
+        group=group,
+        sku=house.sku,
+        shop=house.shop,
+        quantity=1,
+        from_kind="quota",
+        to_kind="shared",
+        started_at=NOON,
+        by=by,
+    )
 
 
 @pytest.fixture
@@ -192,6 +229,9 @@ def detail_paths(house: House) -> list[str]:
         f"stock/holds/{StockHold.objects.get(shop=house.shop).key}",
         f"stock/differences/{StockDifference.objects.get(sku=house.sku).pk}",
         f"stock/alerts/{StockAlert.objects.get(sku=house.sku).pk}",
+        f"allocation-runs/{AllocationLine.objects.get(shop=house.shop).run_id}",
+        f"promotion-locks/{PromotionLock.objects.get(shops=house.shop).code}",
+        f"revocations/{Revocation.objects.get(shop=house.shop).pk}",
         f"orders/{order.number}",
         f"parked-orders/{ParkedOrder.objects.get(shop=house.shop).pk}",
     ]
@@ -392,6 +432,10 @@ def test_every_endpoint_is_in_this_walk(ours: House) -> None:
         "price-requests/reject",
         "price-requests/withdraw",
         *(f"assortment-runs/<one>/{act}" for act in ("lines", "apply", "drop")),
+        *(f"allocation-runs/<one>/{act}" for act in ("lines", "apply", "drop", "undo")),
+        "promotion-locks/<one>/lines",
+        "promotion-locks/<code>/cancel",
+        "revocations/<one>/force",
         "orders/batch",
         "orders/<number>/cancel",
         "parked-orders/<pk>/retry",
