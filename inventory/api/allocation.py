@@ -15,6 +15,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from inventory.api.serializers import ReasonIn, SaidReasonIn
 from inventory.models import (
     AllocationLine,
     AllocationMethod,
@@ -47,14 +48,6 @@ class NotAllOfIt(NotAllowed):
     """It concerns shops, or SKUs of theirs, that the caller does not see."""
 
     code = "not_all_of_it"
-
-
-class ReasonIn(StrictSerializer):
-    reason = Text(max_length=200, default="", allow_blank=True)
-
-
-class SaidReasonIn(StrictSerializer):
-    reason = Text(max_length=200)
 
 
 class AllocationRunOut(serializers.ModelSerializer[AllocationRun]):

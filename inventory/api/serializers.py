@@ -16,6 +16,16 @@ QUESTIONS_MAX = 5000
 UNITS_MAX = 1_000_000_000
 
 
+class ReasonIn(StrictSerializer):
+    reason = Text(max_length=200, default="", allow_blank=True)
+
+
+class SaidReasonIn(StrictSerializer):
+    """For acts that somebody has to answer for."""
+
+    reason = Text(max_length=200)
+
+
 class LocationOut(serializers.ModelSerializer[Location]):
     group = serializers.CharField(source="group.code", read_only=True)
 
