@@ -341,6 +341,14 @@ class WarehouseStock:
     inventory_type: str  # ZP good, CC defective, …
 
 
+@dataclass(frozen=True, slots=True)
+class StockPage:
+    """Some of what a warehouse has. `total`: rows of all pages, as it says itself."""
+
+    rows: Sequence[WarehouseStock]
+    total: int
+
+
 class WarehouseAdapter(Protocol):
     """One warehouse (WMS)."""
 
@@ -370,7 +378,16 @@ class WarehouseAdapter(Protocol):
 
     def read_stock(
         self, *, warehouse_code: str, owner_code: str, sku_codes: Sequence[str]
-    ) -> list[WarehouseStock]: ...
+    ) -> list[WarehouseStock]:
+        """What it has of these SKUs; one that it does not know has no row."""
+        ...
+
+    def list_stock(self, *, warehouse_code: str, owner_code: str) -> Iterator[StockPage]:
+        """All that it has, page by page; one SKU may come in several rows, which add up.
+
+        When the iterator ends nothing is missing: a list that shifted while it was read raises ChannelUnavailable.
+        """
+        ...
 
 
 # --- what a warehouse tells us (call-backs), translated by its adapter module -------------------------------

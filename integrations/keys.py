@@ -30,6 +30,7 @@ SCOPES = frozenset(
         "prices:approve",
         "stock:read",
         "stock:write",
+        "holds:write",
         "quotas:write",
         "shipments:read",
         "shipments:write",

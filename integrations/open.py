@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from integrations.compare_stock import COMPARE_STOCK
 from integrations.lease import open_streams
 from integrations.models import Connection, Cursor
 from integrations.pull import COMPARE, ORDERS, REFUNDS
@@ -10,7 +11,7 @@ from integrations.registry import CHANNELS, capabilities
 from integrations.release import CANCEL, RELEASE, SETTLE
 from integrations.survey import ITEMS
 
-WAREHOUSE_STREAMS = frozenset({RELEASE, CANCEL, SETTLE})
+WAREHOUSE_STREAMS = frozenset({RELEASE, CANCEL, SETTLE, COMPARE_STOCK})
 CHANNEL_STREAMS = frozenset({ORDERS, COMPARE, STOCK, DISPATCH, LISTINGS})
 
 

@@ -56,6 +56,22 @@ HOUSE_NEEDS: Mapping[str, Sequence[Need]] = {
             gettext_lazy("What the other side calls this warehouse; our code of the location, if empty."),
         ),
         Need("owner_code", gettext_lazy("Owner code"), gettext_lazy("Whose goods they are; OMNI, if empty.")),
+        Need(
+            "stock_basis",
+            gettext_lazy("What its stock figures mean"),
+            gettext_lazy(
+                "gross: all that lies there; net: less what is taken for our orders. Gross, if empty."
+            ),
+            kind="choice",
+            choices=("gross", "net"),
+        ),
+        Need(
+            "stock_age_minutes",
+            gettext_lazy("Its stock figures are older than its answer by (min)"),
+            gettext_lazy("The cut-off of a compare; 0, if empty: they are of the moment."),
+            kind="number",
+        ),
+        Need("no_stock_compare", gettext_lazy("Do not compare stock every night"), kind="yes_no"),
         Need("carrier_code", gettext_lazy("Carrier"), gettext_lazy("By whom orders are sent; SF, if empty.")),
         *_HTTP_NEEDS,
     ),

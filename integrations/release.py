@@ -91,7 +91,7 @@ def ask_cancellations(*, connection_id: int, at: datetime) -> Run | None:
         questions = claim_cancel_questions(location_id=_location_id(connection), limit=CLAIM)
         if not questions:
             return Run(0, has_talked=False)
-        codes = _codes(connection)
+        codes = codes_of(connection)
 
         def ask(question: CancelQuestion) -> WarehouseAnswer:
             return warehouse.cancel_delivery(
@@ -206,7 +206,7 @@ def describe_delivery(planned: PlannedFulfilment, connection: Connection) -> Del
             )
             for line in planned.lines
         ],
-        **_codes(connection),
+        **codes_of(connection),
     )
 
 
@@ -286,7 +286,7 @@ def _log(connection: Connection, operation: str, numbers: Sequence[str], outcome
     record_messages(connection=connection, messages=messages, at=timezone.now())
 
 
-def _codes(connection: Connection) -> dict[str, str]:
+def codes_of(connection: Connection) -> dict[str, str]:
     """Under which codes the warehouse knows the place and the owner of the goods."""
     location = connection.location
     fallback = location.code if location else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.utils import timezone
@@ -19,11 +20,13 @@ EVERY = timedelta(hours=1)
 LOOK_AGAIN_IN = timedelta(minutes=6)
 
 
-def survey_items(*, connection_id: int, at: datetime) -> Run | None:
+def survey_items(
+    *, connection_id: int, at: datetime, tell: Callable[[int], None] | None = None
+) -> Run | None:
     """Read a shop's whole shelf, page by page, and note where it differs from what we say.
 
     What was there before and is not now counts as off sale. A survey that breaks off leaves what it has seen, and
-    draws no conclusion about the rest.
+    draws no conclusion about the rest. `tell` is called after each page, with the items so far.
     """
 
     def work(connection: Connection, lease: Lease) -> Run:
@@ -37,6 +40,8 @@ def survey_items(*, connection_id: int, at: datetime) -> Run | None:
                 count += observe_items(
                     shop_id=shop_id, items=page, source="channel", asked_at=asked_at, at=now
                 )
+                if tell:
+                    tell(count)
                 asked_at = timezone.now()
         note_gone(shop_id=shop_id, before=began)
         found = detect_drifts(shop_id=shop_id, began=began, can=capabilities(connection), at=timezone.now())

@@ -19,6 +19,7 @@ from integrations.backlog import (
     with_requests_due,
     with_stock_due,
 )
+from integrations.compare_stock import COMPARE_STOCK, compare_warehouse, due_tonight
 from integrations.forget import forget_old_drifts, forget_old_inbound, forget_old_messages
 from integrations.lease import hand_out_streams
 from integrations.open import open_missing_streams
@@ -58,6 +59,7 @@ PULLS: Mapping[str, Callable[..., Any]] = {
     REFUNDS: pull_refunds,
     COMPARE: compare_orders,
     SETTLE: settle_unanswered,
+    COMPARE_STOCK: compare_warehouse,
     ITEMS: survey_items,
 }
 
@@ -73,6 +75,12 @@ def pull_due_streams(**_newer: Any) -> None:
 def pull_stream(*, connection_id: int, stream: str, **_newer: Any) -> None:
     if PULLS[stream](connection_id=connection_id, at=timezone.now()):
         doorbell.ring(REVIEW)
+
+
+@shared_task
+def compare_warehouses(**_newer: Any) -> None:
+    """At night: every warehouse is asked what lies there."""
+    due_tonight(at=timezone.now())
 
 
 @shared_task

@@ -29,11 +29,17 @@ SHARES = """
                 OR s.sku_id IS NULL AND NOT EXISTS (
                     SELECT FROM inventory_shoppool own WHERE own.shop_id = h.shop_id AND own.sku_id = h.sku_id))))
         GROUP BY h.sku_id, h.group_id
+    ), marks AS (
+        SELECT sku_id, group_id, max(low_water) AS low_water FROM inventory_shopexposure
+        WHERE %(skus)s::bigint[] IS NULL OR sku_id = ANY(%(skus)s::bigint[])
+        GROUP BY sku_id, group_id
     ), pools AS (
         SELECT p.id, p.sku_id, p.group_id, p.kind, p.label, p.granted - p.reserved AS free,
-               coalesce(o.quantity, 0) AS owed
+               coalesce(o.quantity, 0) AS owed, m.low_water,
+               greatest(p.granted - p.reserved - coalesce(o.quantity, 0), 0) AS available
         FROM inventory_stockpool p
         LEFT JOIN owed o ON p.kind = 'shared' AND o.sku_id = p.sku_id AND o.group_id = p.group_id
+        LEFT JOIN marks m ON p.kind = 'shared' AND m.sku_id = p.sku_id AND m.group_id = p.group_id
         WHERE p.kind NOT IN ('safety', 'revoking')
           AND (%(skus)s::bigint[] IS NULL OR p.sku_id = ANY(%(skus)s::bigint[]))
           AND (p.starts_at IS NULL OR p.starts_at <= %(at)s) AND (p.ends_at IS NULL OR p.ends_at > %(at)s)
@@ -50,16 +56,15 @@ SHARES = """
         JOIN inventory_shoppool s
           ON s.group_id = p.group_id AND s.kind = p.kind AND s.label = p.label AND s.sku_id = p.sku_id
     )
-    SELECT d.shop_id, d.sku_id, d.id AS pool_id, d.position, d.free, d.owed, d.publish_ratio, d.buffer, d.maximum,
-           x.low_water, x.part_from, x.part_to,
+    SELECT shop_id, sku_id, id AS pool_id, group_id, position, free, owed, publish_ratio, buffer, maximum, low_water,
            CASE
-               WHEN greatest(d.free - d.owed, 0) < x.low_water AND d.publish_ratio > 0 THEN
-                   ceil(greatest(d.free - d.owed, 0) * x.part_to) - ceil(greatest(d.free - d.owed, 0) * x.part_from)
-               ELSE floor(greatest(d.free - d.owed, 0) * d.publish_ratio)
+               WHEN available < low_water AND publish_ratio > 0 THEN coalesce((
+                   SELECT ceil(available * x.part_to) - ceil(available * x.part_from) FROM inventory_shopexposure x
+                   WHERE x.sku_id = drawn.sku_id AND x.group_id = drawn.group_id AND x.shop_id = drawn.shop_id), 0)
+               WHEN publish_ratio = 1 THEN available
+               ELSE floor(available * publish_ratio)
            END::int AS sellable
-    FROM drawn d
-    LEFT JOIN inventory_shopexposure x
-      ON d.kind = 'shared' AND x.sku_id = d.sku_id AND x.group_id = d.group_id AND x.shop_id = d.shop_id
+    FROM drawn
 """
 # What a shop leaves to the others comes off the sum of its pools; what it shows at most caps it.
 SELLABLE = f"""
@@ -121,8 +126,12 @@ POOLS = """
 """
 SHOPS = f"""
     SELECT w.code, w.name, s.pool_id, s.free, s.owed, s.publish_ratio, s.sellable, s.buffer, s.maximum,
-           s.low_water, s.part_from, s.part_to
-    FROM ({SHARES}) s JOIN products_shop w ON w.id = s.shop_id ORDER BY w.code, s.position, s.pool_id
+           s.low_water, x.part_from, x.part_to
+    FROM ({SHARES}) s
+    JOIN products_shop w ON w.id = s.shop_id
+    LEFT JOIN inventory_shopexposure x
+      ON s.low_water IS NOT NULL AND x.sku_id = s.sku_id AND x.group_id = s.group_id AND x.shop_id = s.shop_id
+    ORDER BY w.code, s.position, s.pool_id
 """  # noqa: S608 - put together from constants
 PUBLISHED = """
     SELECT w.code, l.outer_item_id, l.outer_sku_id, p.desired_quantity, p.sent_quantity, p.acked_quantity, p.acked_at,

@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from inventory.events import StockRaised
-from inventory.lock import LockDidNotHold, LockedLevel, LockedPool, lock_levels, lock_pools
+from inventory.lock import (
+    LockDidNotHold,
+    LockedLevel,
+    LockedPool,
+    lock_levels,
+    lock_pools,
+    share_locations,
+)
 from inventory.models.ledger import Account, MovementKind
 from inventory.models.stock import Grade, PoolKind
 from inventory.record import FILL_SHORTAGES, Movement, mark_changed, record_movements
@@ -48,6 +55,12 @@ class NotOnHand(DomainError):
     """More would leave than lies there."""
 
     code = "not_on_hand"
+
+
+class NotFree(DomainError):
+    """More would leave than is free of promises."""
+
+    code = "not_free"
 
 
 class CommittedStock(DomainError):
@@ -169,6 +182,7 @@ def open_books(places: Collection[Place]) -> OpenBooks:
     Raises UnknownPlace, BundleHasNoStock.
     """
     locations, skus, grades, owners = (list(column) for column in zip(*sorted(places), strict=True))
+    share_locations(locations)
     good = [place for place in places if place.grade == Grade.GOOD]
     if good:
         execute(CREATE_POOLS, [[p.location_id for p in good], [p.sku_id for p in good]])
@@ -214,24 +228,40 @@ def book_differences(
     at: datetime,
     by: str,
     document: str,
+    outside_id: int = 0,
+    only_free: bool = False,
 ) -> None:
     """Change on-hand by the differences, and the pools by the same, so that all that is good stays granted.
 
     More: the safety pool is topped up to its target, the rest goes to the group's intake pool. Less: free units
     go first, from the pools in the order of TAKEN_FIRST; if that is not enough the youngest held promises are
     withdrawn. Raises NotOnHand and CommittedStock before anything is written.
+
+    `outside_id`: what the outside account belongs to. `only_free`: goods that somebody wants to leave, not goods that
+    are gone; no promise is withdrawn for them, and what is being taken back from a shop stays. Raises NotFree then.
     """
     changed = {place: difference for place, difference in differences.items() if difference}
     for place, difference in changed.items():
-        _check_level(books.levels[place], difference)
+        check_level(books.levels[place], difference, only_free=only_free)
     by_pool = Counter[int]()
     for (group_id, sku_id), difference in _by_group(changed, books).items():
         pools = books.pools[group_id, sku_id]
         if difference > 0:
-            by_pool.update(_grant(pools, difference, intake=books.intake[group_id]))
+            by_pool.update(grant_units(pools, difference, intake=books.intake[group_id]))
+        elif difference < 0 and only_free:
+            by_pool.update(take_free_units(pools, -difference))
         elif difference < 0:
-            by_pool.update(_ungrant(pools, -difference, at=at, by=by))
-    _write(changed, by_pool, books=books, kind=kind, outside=outside, at=at, by=by, document=document)
+            by_pool.update(take_units(pools, -difference, at=at, by=by))
+    _write(
+        changed,
+        by_pool,
+        books=books,
+        kind=kind,
+        outside=(outside, outside_id),
+        at=at,
+        by=by,
+        document=document,
+    )
 
 
 def _by_group(changed: Mapping[Place, int], books: OpenBooks) -> dict[tuple[int, int], int]:
@@ -244,13 +274,25 @@ def _by_group(changed: Mapping[Place, int], books: OpenBooks) -> dict[tuple[int,
     return totals
 
 
-def _check_level(level: LockedLevel, difference: int) -> None:
+def check_level(level: LockedLevel, difference: int, *, only_free: bool = False) -> None:
+    """Refuse a difference that the level cannot bear. Raises NotOnHand, and CommittedStock or NotFree."""
     left = level.on_hand + difference
     if left < 0:
         raise NotOnHand(
             _("Only %(there)s units lie there, %(asked)s would leave.")
             % {"there": level.on_hand, "asked": -difference},
             extra={"location_id": level.location_id, "sku_id": level.sku_id, "on_hand": level.on_hand},
+        )
+    if left < level.committed and only_free:
+        raise NotFree(
+            _("%(there)s units lie there, %(free)s of them free: the others are committed to orders.")
+            % {"there": level.on_hand, "free": level.on_hand - level.committed},
+            extra={
+                "location_id": level.location_id,
+                "sku_id": level.sku_id,
+                "on_hand": level.on_hand,
+                "free": level.on_hand - level.committed,
+            },
         )
     if left < level.committed:
         promises = fetch_all(COMMITTED_AT, [level.sku_id, level.id])
@@ -271,7 +313,8 @@ def _check_level(level: LockedLevel, difference: int) -> None:
         )
 
 
-def _grant(pools: Iterable[LockedPool], units: int, *, intake: str) -> dict[int, int]:
+def grant_units(pools: Iterable[LockedPool], units: int, *, intake: str) -> dict[int, int]:
+    """How new units of a group are shared out: the safety pool up to its target, the rest into its intake pool."""
     granted = {}
     for pool in pools:
         if pool.kind == PoolKind.SAFETY and pool.target is not None:
@@ -282,7 +325,29 @@ def _grant(pools: Iterable[LockedPool], units: int, *, intake: str) -> dict[int,
     return granted
 
 
-def _ungrant(pools: Iterable[LockedPool], units: int, *, at: datetime, by: str) -> dict[int, int]:
+def take_free_units(pools: Iterable[LockedPool], units: int) -> dict[int, int]:
+    """From which pools free units leave, as negative differences. Raises NotFree.
+
+    Not from `revoking`: a channel may still be showing those.
+    """
+    pools = [pool for pool in pools if pool.kind != PoolKind.REVOKING]
+    pools.sort(key=lambda pool: (TAKEN_FIRST.index(PoolKind(pool.kind)), pool.id))
+    free = sum(pool.free for pool in pools)
+    if free < units:
+        raise NotFree(
+            _("Only %(free)s units are free of promises, %(asked)s would leave.")
+            % {"free": free, "asked": units},
+            extra={"sku_id": pools[0].sku_id if pools else None, "free": free, "asked": units},
+        )
+    taken = {}
+    for pool in pools:
+        taken[pool.id] = -min(units, pool.free)
+        units += taken[pool.id]
+    return taken
+
+
+def take_units(pools: Iterable[LockedPool], units: int, *, at: datetime, by: str) -> dict[int, int]:
+    """From which pools units leave, as negative differences: free ones first, then the youngest held promises."""
     pools = sorted(pools, key=lambda pool: (TAKEN_FIRST.index(PoolKind(pool.kind)), pool.id))
     free = {pool.id: pool.free for pool in pools}
     lacking = units - sum(free.values())
@@ -305,7 +370,7 @@ def _write(
     *,
     books: OpenBooks,
     kind: MovementKind,
-    outside: Account,
+    outside: tuple[Account, int],
     at: datetime,
     by: str,
     document: str,
@@ -314,7 +379,7 @@ def _write(
     by_pool = {pool_id: difference for pool_id, difference in by_pool.items() if difference}
     sku_of_pool = {pool.id: pool.sku_id for pools in books.pools.values() for pool in pools}
     movements = [
-        _movement(place.sku_id, difference, outside, 0, Account.LEVEL_FREE, books.levels[place].id)
+        _movement(place.sku_id, difference, *outside, Account.LEVEL_FREE, books.levels[place].id)
         for place, difference in changed.items()
     ]
     movements += [

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inventory.availability import SELLABLE
+from inventory.holds import drift as holds
+from inventory.network import drift as network
+from inventory.quota.demand import DEMAND_CHECK
 from inventory.quota.drift import CHECKS as QUOTA_CHECKS
+from inventory.supply import drift as supply
 from omni.kernel.checks import Check, sql_check
 
 # How long a number may wait for a channel's acknowledgement, and a change for the planner.
@@ -126,6 +130,7 @@ OWED_AND_PROMISED = """
     WHERE s.state = 'open' AND s.quantity > coalesce(w.quantity, 0) ORDER BY s.id
 """
 
+# What was shipped came from the group to which its location belonged then.
 MISPLACED_PROMISES = """
     SELECT r.id, r.line_key, r.location_id, r.level_id, r.pool_id
     FROM inventory_reservation r
@@ -134,14 +139,14 @@ MISPLACED_PROMISES = """
     LEFT JOIN inventory_location l ON l.id = v.location_id
     WHERE r.state <> 'released' AND (
         p.sku_id <> r.sku_id OR v.sku_id <> r.sku_id OR v.location_id <> r.location_id OR v.grade <> 'good'
-        OR l.group_id <> p.group_id)
+        OR l.group_id <> p.group_id AND r.state <> 'shipped')
     ORDER BY r.id
 """
 
 # Goods move between outside and levels, promises between the grant and pools: never from one book to the other.
 CROSSED_BOOKS = """
     SELECT id, kind, sku_id, from_account, to_account, quantity FROM inventory_stockmovement
-    WHERE (from_account IN (1, 2, 3, 10, 11)) <> (to_account IN (1, 2, 3, 10, 11)) OR quantity <= 0 ORDER BY id
+    WHERE (from_account IN (1, 2, 3, 5, 10, 11)) <> (to_account IN (1, 2, 3, 5, 10, 11)) OR quantity <= 0 ORDER BY id
 """
 
 ACKNOWLEDGED_TOO_MUCH = """
@@ -304,5 +309,9 @@ CHECKS: Sequence[Check] = (
         BUNDLES_AGAINST_COMPONENTS,
         ("listing_id", "desired", "possible"),
     ),
+    DEMAND_CHECK,
     *QUOTA_CHECKS,
+    *network.CHECKS,
+    *supply.CHECKS,
+    *holds.CHECKS,
 )

@@ -1,8 +1,11 @@
 """Every lock that this room takes, in the one order that cannot deadlock: pools by id, then what lies behind them.
 
+Locations come before all: bookings share theirs, whoever moves one to another group has it alone.
+
 Whoever changes a reservation, or fills or withdraws it, holds the lock of its pool, so reservations need no
-locks of their own. Levels are locked after the pools, by id; shortages after the pools, by line key. The isolation
-level is READ COMMITTED: what is read *after* the lock is what the lock protects.
+locks of their own. Stock holds come before the pools: whoever makes or ends one locks its row first, several by id.
+Levels are locked after the pools, by id; shortages after the pools, by line key. The isolation level is READ COMMITTED:
+what is read *after* the lock is what the lock protects.
 """
 
 from __future__ import annotations
@@ -115,6 +118,24 @@ PARTS_OF_LINES = """
     SELECT id, line_key, part, pool_id, sku_id, shop_id, location_id, level_id, quantity, state
     FROM inventory_reservation WHERE line_key = ANY(%s::uuid[]) ORDER BY line_key, part
 """
+
+
+# Before the pools. Bookings share it: which group a location belongs to may not change while goods are booked there,
+# also of SKUs that nobody sees there yet. NO KEY for whoever changes it: foreign keys that are checked need not wait.
+SHARE_LOCATIONS = """
+    SELECT id FROM inventory_location WHERE id = ANY(%s::bigint[]) ORDER BY id FOR SHARE
+"""
+LOCK_LOCATION = "SELECT id FROM inventory_location WHERE id = %s FOR NO KEY UPDATE"
+
+
+def share_locations(location_ids: Iterable[int]) -> None:
+    """Keep these locations in their groups until the transaction ends. Before the pools."""
+    fetch_all(SHARE_LOCATIONS, [as_array(sorted(set(location_ids)))])
+
+
+def lock_location(location_id: int) -> bool:
+    """Lock a location against bookings until the transaction ends, to change its group; False: there is none."""
+    return bool(fetch_all(LOCK_LOCATION, [location_id]))
 
 
 def lock_pools(pool_ids: Iterable[int]) -> dict[int, LockedPool]:

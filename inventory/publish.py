@@ -10,10 +10,11 @@ from django.db import transaction
 
 from inventory.availability import SELLABLE, SELLABLE_WITH_BUNDLES
 from inventory.models import PublishedStock
+from inventory.supply.watch import watch_soon
 from omni.kernel import doorbell
 from omni.kernel.answers import Answer, Told, record_told
 from omni.kernel.audit import record_acts
-from omni.kernel.sql import execute, fetch_all
+from omni.kernel.sql import fetch_all
 
 PUSH = "integrations.tasks.push_due_stock"
 # A call that was not answered for so long is taken as lost, and its number is due again.
@@ -63,14 +64,16 @@ _PLAN = """
             not_before = CASE
                 WHEN p.not_before > %(at)s::timestamptz + interval '1 hour' THEN %(at)s
                 ELSE greatest(p.not_before, p.sent_at + %(interval)s) END
-        FROM locked c WHERE p.id = c.id
+        FROM locked c WHERE p.id = c.id RETURNING 1
+    ), made AS (
+        INSERT INTO inventory_publishedstock
+            (listing_id, shop_id, desired_quantity, desired_version, desired_at, not_before)
+        SELECT c.listing_id, c.shop_id, c.quantity, 1, %(at)s, %(at)s FROM computed c
+        WHERE NOT EXISTS (SELECT FROM inventory_publishedstock p WHERE p.listing_id = c.listing_id)
+        ORDER BY c.listing_id
+        ON CONFLICT (listing_id) DO NOTHING RETURNING 1
     )
-    INSERT INTO inventory_publishedstock
-        (listing_id, shop_id, desired_quantity, desired_version, desired_at, not_before)
-    SELECT c.listing_id, c.shop_id, c.quantity, 1, %(at)s, %(at)s FROM computed c
-    WHERE NOT EXISTS (SELECT FROM inventory_publishedstock p WHERE p.listing_id = c.listing_id)
-    ORDER BY c.listing_id
-    ON CONFLICT (listing_id) DO NOTHING
+    SELECT (SELECT count(*) FROM changed) + (SELECT count(*) FROM made)
 """
 # Where no bundle is concerned, nothing is done for bundles.
 PLAN = _PLAN.replace("{sellable}", SELLABLE)
@@ -145,6 +148,7 @@ def plan_published_stock(*, limit: int, at: datetime) -> int:
         sold = sorted({(shop_id, sku_id) for sku_id, shop_id in taken if shop_id is not None})
         skus = sorted({sku_id for sku_id, _shop_id in taken} | bundles)
         _plan(PLAN_WITH_BUNDLES if bundles else PLAN, skus, sold, at)
+        watch_soon(skus)
     return len(taken)
 
 
@@ -170,15 +174,18 @@ def push_stock_again(*, shown: Mapping[int, int], reason: str = "", at: datetime
 
 
 @transaction.atomic
-def plan_all_published_stock(*, at: datetime) -> None:
-    """Compute anew what every listing should show: the nightly net under `plan_published_stock`."""
+def plan_all_published_stock(*, at: datetime) -> int:
+    """Compute anew what every listing should show: the nightly net under `plan_published_stock`.
+
+    Returns how many numbers are others now, or there for the first time.
+    """
     fetch_all(ONE_PLANNER)
-    _plan(PLAN_WITH_BUNDLES, None, [], at)
+    return _plan(PLAN_WITH_BUNDLES, None, [], at)
 
 
-def _plan(plan: str, sku_ids: list[int] | None, sold: Sequence[tuple[int, int]], at: datetime) -> None:
-    """`sku_ids` None: all. `sold`: (shop, SKU) whose channel has changed its own number."""
-    execute(
+def _plan(plan: str, sku_ids: list[int] | None, sold: Sequence[tuple[int, int]], at: datetime) -> int:
+    """`sku_ids` None: all. `sold`: (shop, SKU) whose channel has changed its number. Returns how many were written."""
+    ((written,),) = fetch_all(
         plan,
         {
             "skus": sku_ids,
@@ -188,6 +195,7 @@ def _plan(plan: str, sku_ids: list[int] | None, sold: Sequence[tuple[int, int]],
             "interval": TOLD.pause,
         },
     )
+    return int(written)
 
 
 @transaction.atomic

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from django.db import transaction
@@ -96,6 +96,20 @@ class Draw(NamedTuple):
 
 
 Sources = Mapping[tuple[int, int], Source]
+
+
+class ShareOut(Protocol):
+    """Says who gets what of the locked pools, as `share_out` does."""
+
+    def __call__(
+        self,
+        demands: Sequence[Demand],
+        *,
+        sources: Sources,
+        pools: Mapping[int, LockedPool],
+        stand_together: bool = False,
+    ) -> tuple[list[Draw], list[Demand]]: ...
+
 
 # No lock: settings, and ids of pools that are never deleted. A shop's rows for one SKU replace those for all.
 # Own units go first, whatever the positions: the lock of a promotion, the quota, what is shared; last what is being
@@ -213,6 +227,7 @@ def reserve_stock(
     by: str,
     refuse_short: bool = False,
     lines_are_new: bool = False,
+    share: ShareOut | None = None,
 ) -> list[Outcome]:
     """Promise each demand all that it wants, or nothing of it.
 
@@ -221,7 +236,8 @@ def reserve_stock(
 
     A demand that falls short leaves an open Shortage, which is filled when supply comes. With `refuse_short` it
     leaves no trace instead, and demands with the same `together` stand or fall as one. `lines_are_new`: the caller has
-    made these lines in this transaction and knows that nobody ever promised them anything.
+    made these lines in this transaction and knows that nobody ever promised them anything. `share`: who decides, under
+    the locks, instead of `share_out`.
 
     Returns one outcome per demand, in the order given. Takes at most nine statements, however many demands.
     Raises NothingDemanded, and LineIsBusy (nothing was changed; ask again).
@@ -232,7 +248,7 @@ def reserve_stock(
     sources, pools = lock_sources(demands.values(), at=at)
     standings = dict.fromkeys(demands, Standing()) if lines_are_new else find_standings(demands)
     new = [demand for key, demand in demands.items() if not standings[key].held]
-    draws, short = share_out(new, sources=sources, pools=pools, stand_together=refuse_short)
+    draws, short = (share or share_out)(new, sources=sources, pools=pools, stand_together=refuse_short)
     write_promises(draws, standings=standings, at=at, by=by)
     if not refuse_short:
         _open_shortages(short, sources=sources, at=at)

@@ -17,7 +17,15 @@ from django.urls import reverse
 from redis.exceptions import RedisError
 
 from integrations.models import Connection, InboundMessage, ListingDrift
-from inventory.models import AllocationRun, PromotionLock, Revocation
+from inventory.models import (
+    AllocationRun,
+    CountSheet,
+    PromotionLock,
+    Revocation,
+    StockAlert,
+    StockDifference,
+    Transfer,
+)
 from omni.kernel.admin_base import BaseAdmin, Queue
 from omni.kernel.models import ImportRow, Job, OutboxEvent
 from orders.models import DispatchNotice, FulfilmentOrder, ParkedOrder, SalesOrder
@@ -47,9 +55,13 @@ WORK: Sequence[tuple[type[Any], str, bool]] = (
     (Listing, "outside", False),
     (ListingDrift, "open", True),
     (AllocationRun, "planned", False),
+    (StockDifference, "open", True),
+    (StockAlert, "open", True),
     (AssortmentShop, "to_confirm", False),
     (ImportRow, "open", False),
     (Price, "to_approve", False),
+    (CountSheet, "to_confirm", False),
+    (Transfer, "in_transit", False),
 )
 ALARMS: Sequence[tuple[type[Any], str, bool]] = (
     (FulfilmentOrder, "unanswered", False),

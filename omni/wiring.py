@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from integrations import reactions as outside
+from integrations.compare_shelf import COMPARE_SHELF, compare_shelf
+from integrations.compare_stock import JOB as COMPARE_STOCK
+from integrations.compare_stock import compare_now
 from inventory import events as stock
 from inventory import reactions as shelves
 from inventory.bundles import stock_objections
+from inventory.plan_all import PLAN_ALL, plan_all
 from inventory.quota import apply as granting
 from inventory.quota.plan import PLAN as PLAN_ALLOCATION
 from inventory.quota.plan import plan_allocation
+from inventory.quota.replay import BACKTEST, replay_demand
 from omni.kernel.events import Event
 from omni.kernel.imports.target import Target
 from omni.kernel.imports.works import import_works
@@ -66,7 +71,11 @@ JOBS: Mapping[str, Work] = {
     RENDITIONS: make_renditions,
     PLAN: plan_assortment,
     APPLY: apply_assortment,
+    BACKTEST: replay_demand,
     PLAN_ALLOCATION: plan_allocation,
     granting.APPLY: granting.apply_run,
     granting.UNDO: granting.unapply_run,
+    COMPARE_STOCK: compare_now,
+    COMPARE_SHELF: compare_shelf,
+    PLAN_ALL: plan_all,
 }

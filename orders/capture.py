@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from django.utils.translation import gettext as _
 
+from inventory.holds.take_over import reserve_from_holds
 from inventory.record import mark_sold
 from inventory.reserve import Demand, Outcome, reserve_stock
 from omni.kernel.canonical import canonical_json
@@ -199,7 +200,9 @@ Result = Literal["new", "changed", "unchanged", "stale", "parked", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """What became of one draft. `reason` and `detail` say why it was parked or refused."""
+    """What became of one draft. `reason` and `detail` say why it was parked or refused; `hold`: the fate of the stock
+    hold that it named, empty where it named none or nothing was asked of it.
+    """
 
     outer_id: str
     result: Result
@@ -208,6 +211,7 @@ class Captured:
     reason: str = ""
     detail: str = ""
     field: str = ""
+    hold: str = ""
 
 
 @dataclass(slots=True)
@@ -242,6 +246,8 @@ class Sheet:
     stage: Stage = Stage.CAPTURED
     channel_order_id: int = 0
     order_id: int = 0
+    hold: str = ""  # the key of the stock hold that it takes over
+    hold_fate: str = ""
 
     @property
     def number(self) -> str:
@@ -249,14 +255,21 @@ class Sheet:
 
 
 def capture_orders(
-    *, shop: Shop, drafts: Sequence[OrderDraft], at: datetime, by: str, source: str
+    *,
+    shop: Shop,
+    drafts: Sequence[OrderDraft],
+    at: datetime,
+    by: str,
+    source: str,
+    holds: Mapping[str, str] | None = None,
 ) -> list[Captured]:
     """Take drafts of one shop: new orders are stored and their stock is promised, known ones are changed.
 
     The same order twice, in one call or in many, on one machine or on several, is one order. An older version never
     overwrites a newer one. What cannot become an order is parked with its reason. Where the shop's orders are requests
     (`Shop.order_policy`), a faulty or short one is refused instead and leaves no trace. Where there is not enough for
-    all, requests are served in the order given, and facts in that of their payment.
+    all, requests are served in the order given, and facts in that of their payment. `holds`: by outer id, the keys of
+    the stock holds whose units orders take over when their stock is promised.
 
     Returns one result per draft, in the order given. Statements do not grow with the number of new orders.
     """
@@ -274,6 +287,7 @@ def capture_orders(
             repeats.append((position, draft))
         else:
             sheet.position = position
+            sheet.hold = holds.get(draft.outer_id, "") if holds else ""
             sheets[sheet.draft.outer_id] = sheet
 
     rest = _take_new(shop, sheets, faulty, results, refuses=refuses, at=at, by=by, source=source)
@@ -282,7 +296,9 @@ def capture_orders(
         _update(shop, rest, results, at=at, by=by, source=source)
     # The same order twice in one call: the second is a later version of the first.
     for position, draft in repeats:
-        results[position] = capture_orders(shop=shop, drafts=[draft], at=at, by=by, source=source)[0]
+        results[position] = capture_orders(
+            shop=shop, drafts=[draft], at=at, by=by, source=source, holds=holds
+        )[0]
     return [results[position] for position in range(len(drafts))]
 
 
@@ -329,14 +345,16 @@ def _take_new(
         results[sheet.position] = (
             _refused(sheet, missing)
             if missing
-            else Captured(sheet.draft.outer_id, "new", sheet.order_id, sheet.number)
+            else Captured(sheet.draft.outer_id, "new", sheet.order_id, sheet.number, hold=sheet.hold_fate)
         )
     return rest
 
 
 def _refused(sheet: Sheet, missing: int) -> Captured:
     detail = _("Not enough stock: %d units are missing. Nothing was reserved.") % missing
-    return Captured(sheet.draft.outer_id, "refused", None, "", "not_enough_stock", detail, "lines")
+    return Captured(
+        sheet.draft.outer_id, "refused", None, "", "not_enough_stock", detail, "lines", sheet.hold_fate
+    )
 
 
 def _set_aside(
@@ -567,7 +585,13 @@ def _promise(
     # Rows are written by outer id, for the sake of their locks; who is served first is another matter.
     sheets = sorted(sheets, key=_asked_first if refuses else _paid_first)
     demands = _demands(shop, sheets)
-    outcomes = reserve_stock(wanted=demands, at=at, by=by, refuse_short=refuses, lines_are_new=not have_past)
+    how: dict[str, Any] = {"at": at, "by": by, "refuse_short": refuses, "lines_are_new": not have_past}
+    if holds := {number: sheet.hold for number, sheet in enumerate(sheets) if sheet.hold}:
+        outcomes, fates = reserve_from_holds(shop_id=shop.pk, wanted=demands, holds=holds, **how)
+        for number, fate in fates.items():
+            sheets[number].hold_fate = fate.value
+    else:
+        outcomes = reserve_stock(wanted=demands, **how)
     short = [(demand, outcome) for demand, outcome in zip(demands, outcomes, strict=True) if outcome.missing]
     missing: dict[int, int] = {}
     for demand, outcome in short:
@@ -788,14 +812,17 @@ def _update(
             versions.append((known.channel_order_id, sheet, True))
         else:
             versions.append((known.channel_order_id, sheet, False))
-            newer.append(Change(known, draft, sheet.listed, sheet.hash, sheet.holds))
+            newer.append(Change(known, draft, sheet.listed, sheet.hash, sheet.holds, sheet.hold))
         results[sheet.position] = Captured(draft.outer_id, result, known.order_id, known.number or "")  # type: ignore[arg-type]
     if said_again:
         execute(SAID_AGAIN, [list(column) for column in zip(*said_again, strict=True)])
     if versions:
         _insert_versions(versions, at=at, source=source)
     if newer:
-        apply_changes(changes=newer, at=at, by=by)
+        fates = apply_changes(changes=newer, at=at, by=by)
+        for sheet in sheets.values() if fates else ():
+            captured = results[sheet.position]
+            results[sheet.position] = replace(captured, hold=fates.get(captured.order_id or 0, ""))
         _close_parked(shop, [change.draft for change in newer], at=at, by=by)
 
 

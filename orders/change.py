@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
 
+from inventory.holds.take_over import reserve_from_holds
 from inventory.reserve import Demand, reserve_stock
 from omni.kernel.events import record_events
 from omni.kernel.sentences import sentence
@@ -79,6 +80,7 @@ class Plan:
     lines_shipped_outside: list[int] = field(default_factory=list)  # lines of orders of which a part is left
     completed: list[int] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
+    stock_holds: dict[int, str] = field(default_factory=dict)  # by order id: the hold that it takes over
 
     def release(self, order_id: int, kind: HoldKind) -> None:
         self.releases.setdefault(kind, []).append(order_id)
@@ -93,15 +95,18 @@ class Change:
     skus: list[int]
     content_hash: bytes
     holds: list[tuple[HoldKind, str]]
+    stock_hold: str = ""  # the key of the hold whose units it takes over
 
 
 @transaction.atomic
-def apply_changes(*, changes: Sequence[Change], at: datetime, by: str) -> None:
+def apply_changes(*, changes: Sequence[Change], at: datetime, by: str) -> dict[int, str]:
     """Bring sales orders in line with newer versions of their channel orders.
 
     Payment reserves stock; a closed order is cancelled (the warehouse is asked where it has the order
     already); an open refund or a platform's veto holds, their end lets go; what the buyer changed after the
     review holds the order for a person.
+
+    Returns the fate of the stock holds that were named, by order id, where stock was promised.
     """
     _write_channel_orders(changes)
     orders = _load([change.known.order_id for change in changes if change.known.order_id])
@@ -110,7 +115,9 @@ def apply_changes(*, changes: Sequence[Change], at: datetime, by: str) -> None:
         order = orders.get(change.known.order_id or 0)
         if order is not None:
             _plan_one(order, change, plan)
-    _carry_out(plan, orders.values(), at=at, by=by)
+            if change.stock_hold:
+                plan.stock_holds[order.pk] = change.stock_hold
+    return _carry_out(plan, orders.values(), at=at, by=by)
 
 
 def _write_channel_orders(changes: Sequence[Change]) -> None:
@@ -289,7 +296,8 @@ def _plan_lines(order: SalesOrder, change: Change, plan: Plan) -> None:
         plan.holds.append(NewHold(order.pk, HoldKind.CHANGED, reason))
 
 
-def _carry_out(plan: Plan, orders: Collection[SalesOrder], *, at: datetime, by: str) -> None:
+def _carry_out(plan: Plan, orders: Collection[SalesOrder], *, at: datetime, by: str) -> dict[int, str]:
+    fates: dict[int, str] = {}
     if plan.paid or plan.cancels:
         lock_promises(order_ids=[order.pk for order in orders])
     record_happenings(happenings=plan.happenings, at=at, by=by)
@@ -302,15 +310,19 @@ def _carry_out(plan: Plan, orders: Collection[SalesOrder], *, at: datetime, by: 
             order_ids = sorted(set(order_ids) - refunds_open)
         resolve_holds(order_ids=order_ids, kinds=[kind], at=at, by=by, side=Side.CHANNEL)
     if plan.paid:
-        _take_paid(plan.paid, at=at, by=by)
+        fates = _take_paid(plan.paid, plan.stock_holds, at=at, by=by)
     cancel_lines(cancels=plan.cancels, reason=sentence("Closed or refunded on the platform"), at=at, by=by)
     if plan.shipped_outside or plan.lines_shipped_outside:
         _take_outside_shipments(plan, orders, at=at, by=by)
     advance_orders(order_ids=plan.completed, to=Stage.COMPLETED, at=at, by=by, side=Side.CHANNEL)
+    return fates
 
 
-def _take_paid(paid: list[tuple[SalesOrder, OrderDraft]], *, at: datetime, by: str) -> None:
-    """Paid orders are captured for good: their stock is promised now."""
+def _take_paid(
+    paid: list[tuple[SalesOrder, OrderDraft]], stock_holds: Mapping[int, str], *, at: datetime, by: str
+) -> dict[int, str]:
+    """Paid orders are captured for good: their stock is promised now. The fates of the holds that they name."""
+    fates: dict[int, str] = {}
     advance_orders(order_ids=[o.pk for o, _ in paid], to=Stage.CAPTURED, at=at, by=by, side=Side.CHANNEL)
     demands: list[Demand] = []
     gone: list[LineCancel] = []
@@ -323,11 +335,22 @@ def _take_paid(paid: list[tuple[SalesOrder, OrderDraft]], *, at: datetime, by: s
                 units = line.quantity - line.cancelled_quantity
                 demands.append(Demand(line.line_key, order.shop_id, line.sku_id, units, number))
     if demands:
-        outcomes = reserve_stock(wanted=demands, at=at, by=by)
+        named = {
+            number: stock_holds[order.pk] for number, (order, _) in enumerate(paid) if order.pk in stock_holds
+        }
+        if named:
+            # One capture brings the orders of one shop.
+            outcomes, found = reserve_from_holds(
+                shop_id=demands[0].shop_id, wanted=demands, holds=named, at=at, by=by
+            )
+            fates = {paid[number][0].pk: fate.value for number, fate in found.items()}
+        else:
+            outcomes = reserve_stock(wanted=demands, at=at, by=by)
         missing: dict[UUID, int] = {o.line_key: o.missing for o in outcomes if o.missing}
         mark_short(missing=missing, at=at, by=by)
     cancel_lines(cancels=gone, reason=sentence("Refunded on the platform"), at=at, by=by)
     record_events(OrdersCaptured(tuple(order.pk for order, _ in paid)))
+    return fates
 
 
 def _take_outside_shipments(plan: Plan, orders: Collection[SalesOrder], *, at: datetime, by: str) -> None:

@@ -22,6 +22,8 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations.admin.set_up import ConnectionForm, adapter_title
 from integrations.admin.words import operation_text
+from integrations.compare_shelf import comparisons, start_comparison
+from integrations.compare_stock import COMPARE_STOCK, ask_comparison
 from integrations.hasten import hasten_streams
 from integrations.health import pause_connection, resume_connection
 from integrations.models import Connection, Cursor, MessageLog
@@ -45,6 +47,7 @@ STREAMS: Mapping[str, Promise] = {
     ORDERS: _("orders"),
     REFUNDS: _("refunds"),
     COMPARE: _("comparison"),
+    COMPARE_STOCK: _("stock compare"),
     STOCK: _("stock"),
     PRICES: _("prices"),
     DISPATCH: _("dispatch notices"),
@@ -206,6 +209,12 @@ class ConnectionAdmin(ScopedAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
+            path("<int:pk>/act/compare/", wrap(self.compare_view), name="integrations_connection_compare"),
+            path(
+                "<int:pk>/act/compare-stock/",
+                wrap(self.compare_stock_view),
+                name="integrations_connection_compare_stock",
+            ),
             path("<int:pk>/act/probe/", wrap(self.probe_view), name="integrations_connection_probe"),
             path("<int:pk>/act/<slug:code>/", wrap(self.act_view), name="integrations_connection_act"),
             path("<int:pk>/edit/", wrap(self.edit_view), name="integrations_connection_edit"),
@@ -222,6 +231,33 @@ class ConnectionAdmin(ScopedAdmin):
         else:
             tell = messages.success if probe.outcome is Outcome.ANSWERED else messages.error
             tell(request, probe_text(probe))
+        return redirect("admin:integrations_connection_change", row.pk)
+
+    def compare_stock_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask a warehouse now what lies there: a job whose page says how far it is."""
+        row = self.operable_object(request, pk)
+        try:
+            job = ask_comparison(connection_id=row.pk, at=timezone.now(), by=user_actor(request.user))
+        except DomainError as refusal:
+            messages.error(request, refusal.detail)
+            return redirect("admin:integrations_connection_change", row.pk)
+        if not request.user.has_perm("kernel.view_job"):
+            messages.success(request, gettext("The warehouse is being compared."))
+            return redirect("admin:integrations_connection_change", row.pk)
+        return redirect("admin:kernel_job_change", job.pk)
+
+    def compare_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Read the whole shelf and compare it; whoever began it watches it on the page of its job."""
+        row = self.operable_object(request, pk)
+        by = user_actor(request.user)
+        try:
+            job = start_comparison(shop_id=row.shop_id or 0, at=timezone.now(), by=by)
+        except DomainError as refusal:
+            messages.error(request, refusal.detail)
+            return redirect("admin:integrations_connection_change", row.pk)
+        if job.created_by == by:
+            return redirect("admin:kernel_job_change", job.pk)
+        messages.info(request, gettext("Somebody else has it compared at this moment."))
         return redirect("admin:integrations_connection_change", row.pk)
 
     def act_view(self, request: HttpRequest, pk: int, code: str) -> HttpResponse:
@@ -251,6 +287,7 @@ class ConnectionAdmin(ScopedAdmin):
             "original": row,
             "row": row,
             "adapter_title": adapter_title(row),
+            "is_warehouse": row.kind == Connection.Kind.WAREHOUSE,
             "is_paused": row.health == Connection.Health.PAUSED,
             "last_ok": age_text(row.last_ok_at, at=at),
             "cursors": [
@@ -261,6 +298,7 @@ class ConnectionAdmin(ScopedAdmin):
             "pause_form": PauseForm(auto_id="pause-%s"),
             "resume_form": ResumeForm(auto_id="resume-%s"),
             "may_operate": self.has_operate_permission(request),
+            "comparison": comparisons().filter(params__connection=row.pk).order_by("-pk").first(),
         }
         return TemplateResponse(request, "integrations/connection_page.html", context)
 

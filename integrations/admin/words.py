@@ -27,8 +27,11 @@ SCOPE_WORDS: Mapping[str, tuple[Promise, Promise]] = {
     "listings:approve": (_("Decide on listings"), _("approve and reject what somebody has submitted")),
     "prices:approve": (_("Decide on prices"), _("approve and reject what somebody else has asked for")),
     "stock:read": (_("Read stock"), _("what lies where, what may be sold, what the channels were told")),
-    "stock:write": (_("Book stock"), _("receipts, counts and adjustments")),
     "quotas:write": (_("Set quota rules"), _("say how shops share in the stock")),
+    "stock:write": (
+        _("Book stock"),
+        _("receipts, counts and adjustments; figures to compare, and what is decided on differences"),
+    ),
     "shipments:read": (_("Read shipments"), _("what was sent, in which parcels, with which numbers")),
     "shipments:write": (_("Report shipments"), _("no address of the API asks for it yet")),
 }
@@ -66,6 +69,8 @@ OPERATIONS: Mapping[str, Promise] = {
     "release": _("release to the warehouse"),
     "cancel": _("cancellation asked"),
     "settle": _("unanswered releases asked"),
+    "compare_stock": _("stock compare"),
+    "compare_stock.unknown": _("item that could not be compared"),
     "create_delivery": _("release to the warehouse"),
     "cancel_delivery": _("cancellation asked"),
     "find_delivery": _("unanswered release asked"),

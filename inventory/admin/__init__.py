@@ -1,7 +1,10 @@
-"""Where people look at stock: the SKU page, the places, the pools, quotas, what is owed, and every movement."""
+"""Where people look at stock and say who may sell it: pages, queues, and the papers of goods that move."""
 
+from inventory.admin.compares import StockComparisonAdmin, StockDifferenceAdmin
+from inventory.admin.counts import CountSheetAdmin
+from inventory.admin.holds import HoldLimitAdmin, StockHoldAdmin
 from inventory.admin.locks import PromotionLockAdmin
-from inventory.admin.network import LocationAdmin, LocationGroupAdmin
+from inventory.admin.network import LocationAdmin, LocationGroupAdmin, PoolingRuleAdmin
 from inventory.admin.promise import ReservationAdmin, ShortageAdmin
 from inventory.admin.publication import PublishedStockAdmin
 from inventory.admin.quota_rules import QuotaRuleAdmin
@@ -16,11 +19,17 @@ from inventory.admin.stock import (
     StockOperationAdmin,
     StockPoolAdmin,
 )
+from inventory.admin.supply import AlertRuleAdmin, StockAlertAdmin, SupplyRuleAdmin
+from inventory.admin.transfers import TransferAdmin
 
 __all__ = [
+    "AlertRuleAdmin",
     "AllocationRunAdmin",
+    "CountSheetAdmin",
+    "HoldLimitAdmin",
     "LocationAdmin",
     "LocationGroupAdmin",
+    "PoolingRuleAdmin",
     "PromotionLockAdmin",
     "PublishedStockAdmin",
     "QuotaRuleAdmin",
@@ -31,8 +40,14 @@ __all__ = [
     "ShopPoolAdmin",
     "ShortageAdmin",
     "SkuStockAdmin",
+    "StockAlertAdmin",
+    "StockComparisonAdmin",
+    "StockDifferenceAdmin",
+    "StockHoldAdmin",
     "StockLevelAdmin",
     "StockMovementAdmin",
     "StockOperationAdmin",
     "StockPoolAdmin",
+    "SupplyRuleAdmin",
+    "TransferAdmin",
 ]

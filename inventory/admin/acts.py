@@ -17,6 +17,7 @@ from inventory.models import Location, LocationGroup, SkuStock
 from inventory.models.stock import Grade
 from inventory.quota.keep import SafetyWish, keep_safety
 from inventory.receive import StockReceipt, receive_stock
+from inventory.regrade import Regrade, regrade_stock
 from omni.kernel.admin_base import RowResult
 from products.models import Shop
 from products.scope import scope_of
@@ -55,6 +56,14 @@ class CountForm(StockForm):
         max_value=UNITS_MAX,
         help_text=gettext_lazy("All that lies there, what is taken for orders included."),
     )
+
+
+class RegradeForm(StockForm):
+    grade = forms.ChoiceField(
+        label=gettext_lazy("Grade now"), choices=Grade.choices, initial=Grade.INSPECTION
+    )
+    to_grade = forms.ChoiceField(label=gettext_lazy("New grade"), choices=Grade.choices, initial=Grade.GOOD)
+    field_order = ("location", "quantity", "grade", "to_grade", "reason")
 
 
 class SafetyForm(forms.Form):
@@ -145,6 +154,13 @@ def _count(sku: SkuStock, answers: Answers, at: datetime, by: str) -> bool:
     return count_stock(key=_key("count", answers), counts=[counted], reason=answers["reason"], at=at, by=by)
 
 
+def _regrade(sku: SkuStock, answers: Answers, at: datetime, by: str) -> bool:
+    grades = answers["grade"], answers["to_grade"]
+    line = Regrade(answers["location"].pk, sku.pk, answers["quantity"], *grades)
+    key = _key("regrade", answers)
+    return regrade_stock(key=key, lines=[line], reason=answers["reason"], at=at, by=by)
+
+
 def _safety(sku: SkuStock, answers: Answers, at: datetime, by: str) -> bool:
     location, shop = answers["location"], answers["shop"]
     wish = SafetyWish(
@@ -166,6 +182,7 @@ STOCK_ACTS: Mapping[str, StockAct] = {
         StockAct("receive", gettext_lazy("Receive"), StockForm, _receive, "input"),
         StockAct("adjust", gettext_lazy("Adjust"), AdjustForm, _adjust, "tune"),
         StockAct("count", gettext_lazy("Count"), CountForm, _count, "calculate"),
+        StockAct("regrade", gettext_lazy("Change grade"), RegradeForm, _regrade, "published_with_changes"),
         StockAct("safety", gettext_lazy("Set safety stock"), SafetyForm, _safety, "shield"),
     )
 }

@@ -20,6 +20,7 @@ from inventory.admin.matrix import MatrixPages, default_group
 from inventory.admin.sku_page import sku_page
 from inventory.models import AllocationRun, Shortage, SkuStock, StockLevel, StockPool
 from inventory.models.stock import Grade, PoolKind
+from inventory.network.transit import in_transit
 from omni.kernel.admin_base import column
 from products.admin.scoped import ScopedAdmin
 
@@ -134,6 +135,7 @@ class SkuStockAdmin(ScopedAdmin):
             "acts": acts,
             "quota_form": self._quota_form(request, forms),
             "open_act": next(iter(forms), ""),
+            "in_transit": in_transit([sku.pk]).get(sku.pk, []),
             **sku_page(sku, request),
         }
         return TemplateResponse(request, "inventory/sku_page.html", context)

@@ -78,7 +78,7 @@ class QuotaRuleView(ReadingView):
 
     @extend_schema(
         operation_id="quota_rules_end",
-        request=serializers.ReasonIn,
+        request=serializers.SaidReasonIn,
         parameters=[PARAMETER],
         responses=serializers.QuotaRuleOut,
     )
@@ -86,7 +86,7 @@ class QuotaRuleView(ReadingView):
     def end(self, request: Request, pk: str) -> Response:
         """Let it hold no longer: the next less specific rule does."""
         rule = self.get_object()
-        body = serializers.ReasonIn(data=request.data)
+        body = serializers.SaidReasonIn(data=request.data)
         body.is_valid(raise_exception=True)
 
         def write() -> Answer:

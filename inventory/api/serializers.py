@@ -10,11 +10,21 @@ from rest_framework import serializers
 
 from inventory.models import Location, PublishedStock, QuotaRule, ShopExposure, StockLevel
 from inventory.models.stock import Grade
-from omni.kernel.api.fields import Code, StrictSerializer, Text, Whole, many
+from omni.kernel.api.fields import Code, StrictSerializer, Text, Whole, YesNo, many
 
 LINES_MAX = 1000
-QUESTIONS_MAX = 500
+QUESTIONS_MAX = 5000
 UNITS_MAX = 1_000_000_000
+
+
+class ReasonIn(StrictSerializer):
+    reason = Text(max_length=200, default="", allow_blank=True)
+
+
+class SaidReasonIn(StrictSerializer):
+    """For acts that somebody has to answer for."""
+
+    reason = Text(max_length=200)
 
 
 class LocationOut(serializers.ModelSerializer[Location]):
@@ -22,7 +32,21 @@ class LocationOut(serializers.ModelSerializer[Location]):
 
     class Meta:
         model = Location
-        fields = ("code", "name", "kind", "group", "province", "city", "ships_online", "is_active")
+        fields = (
+            "code",
+            "name",
+            "kind",
+            "group",
+            "owner",
+            "province",
+            "city",
+            "priority",
+            "ships_online",
+            "ships_dealers",
+            "offers_pickup",
+            "takes_returns",
+            "is_active",
+        )
         read_only_fields = fields
 
 
@@ -86,14 +110,54 @@ class SellableListOut(serializers.Serializer[Any]):
     results = SellableOut(many=True)
 
 
+class InTransitOut(serializers.Serializer[Any]):
+    """Units of a SKU that have left one location and not arrived at the other."""
+
+    sku = serializers.CharField()
+    transfer = serializers.CharField()
+    from_location = serializers.CharField()
+    to_location = serializers.CharField()
+    grade = serializers.CharField()
+    owner = serializers.CharField()
+    units = serializers.IntegerField()
+    shipped_at = serializers.DateTimeField()
+    expected_at = serializers.DateTimeField(allow_null=True)
+
+
+class InTransitListOut(serializers.Serializer[Any]):
+    results = InTransitOut(many=True)
+
+
 class QuestionIn(StrictSerializer):
     sku = Code(max_length=64)
     shop = Code(max_length=32)
     quantity = Whole(min_value=1, max_value=UNITS_MAX, default=1)
+    date = serializers.DateField(
+        required=False, help_text=_("A day to come is answered with null: only what is there now is known.")
+    )
 
 
 class AvailabilityIn(StrictSerializer):
-    items = many(QuestionIn, at_most=QUESTIONS_MAX)
+    """Either `items`: can so many units be sold there? Or `skus`: how many can `shops` (without them: all) sell?"""
+
+    items = many(QuestionIn, at_most=QUESTIONS_MAX, required=False)
+    skus = serializers.ListField(
+        child=Code(max_length=64), allow_empty=False, max_length=QUESTIONS_MAX, required=False
+    )
+    shops = serializers.ListField(
+        child=Code(max_length=32), allow_empty=False, max_length=500, required=False
+    )
+    by_location = YesNo(
+        required=False,
+        help_text=_("Where it lies: for items unless you say false, for skus if you say true."),
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("items" in attrs) == ("skus" in attrs):
+            raise serializers.ValidationError({"items": [_("Send items or skus, one of the two.")]})
+        if "shops" in attrs and "items" in attrs:
+            raise serializers.ValidationError({"shops": [_("Each of the items names its own shop.")]})
+        return attrs
 
 
 class FreeAtOut(serializers.Serializer[Any]):
@@ -104,17 +168,25 @@ class FreeAtOut(serializers.Serializer[Any]):
 
 
 class AvailabilityOut(serializers.Serializer[Any]):
-    """`is_available`: an order for this quantity alone would be promised all of it at this moment."""
+    """`can_be_met`: an order for this quantity alone would be promised all of it at this moment; `missing`: the units
+    that it would lack. For a day to come both are null. Rows of `skus` have neither, and no quantity.
+    """
 
     sku = serializers.CharField()
     shop = serializers.CharField()
-    quantity = serializers.IntegerField()
+    quantity = serializers.IntegerField(required=False)
+    date = serializers.DateField(required=False)
     sellable = serializers.IntegerField()
-    is_available = serializers.BooleanField()
-    locations = FreeAtOut(many=True)
+    can_be_met = serializers.BooleanField(required=False, allow_null=True)
+    missing = serializers.IntegerField(required=False, allow_null=True)
+    locations = FreeAtOut(many=True, required=False)
 
 
 class AvailabilityListOut(serializers.Serializer[Any]):
+    """`as_of`: the moment of which it is true. `note`: what could not be answered, and why."""
+
+    as_of = serializers.DateTimeField()
+    note = serializers.CharField(allow_blank=True)
     results = AvailabilityOut(many=True)
 
 
@@ -156,6 +228,21 @@ class CountIn(DocumentIn):
 
 class AdjustmentIn(DocumentIn):
     lines = many(AdjustmentLineIn, at_most=LINES_MAX)
+
+
+class RegradeLineIn(StrictSerializer):
+    """Units of a SKU at a location that get another grade."""
+
+    location = Code(max_length=32)
+    sku = Code(max_length=64)
+    quantity = Whole(min_value=1, max_value=UNITS_MAX)
+    from_grade = serializers.ChoiceField(choices=Grade.choices)
+    to_grade = serializers.ChoiceField(choices=Grade.choices)
+    owner = Code(max_length=32, default="own")
+
+
+class RegradeIn(DocumentIn):
+    lines = many(RegradeLineIn, at_most=LINES_MAX)
 
 
 class BookedOut(serializers.Serializer[Any]):
@@ -215,10 +302,6 @@ class QuotaRuleIn(StrictSerializer):
     priority = Whole(min_value=0, max_value=32_000, default=100)
     note = Text(max_length=200, default="", allow_blank=True)
     reason = Text(max_length=200, default="", allow_blank=True)
-
-
-class ReasonIn(StrictSerializer):
-    reason = Text(max_length=200)
 
 
 class ShopExposureOut(serializers.ModelSerializer[ShopExposure]):

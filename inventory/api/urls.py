@@ -5,10 +5,22 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from inventory.api import quotas, views
+from inventory.api import allocation, holds, quotas, views
+from inventory.api.compares import CompareView, DifferenceView
+from inventory.api.network import CountSheetView, LocationView, TransferView
+from inventory.api.supply import AlertView, SuggestionView
 
 router = SimpleRouter(trailing_slash=False)
-router.register("locations", views.LocationView, "location")
+router.register("locations", LocationView, "location")
+router.register("transfers", TransferView, "transfer")
+router.register("count-sheets", CountSheetView, "count-sheet")
+router.register("allocation-runs", allocation.AllocationRunView, "allocation-run")
+router.register("promotion-locks", allocation.PromotionLockView, "promotion-lock")
+router.register("revocations", allocation.RevocationView, "revocation")
+router.register("stock/holds", holds.StockHoldView, "stock-hold")
+router.register("stock/compares", CompareView, "stock-compare")
+router.register("stock/differences", DifferenceView, "stock-difference")
+router.register("stock/alerts", AlertView, "stock-alert")
 router.register("quota-rules", quotas.QuotaRuleView, "quota-rule")
 
 urlpatterns = [
@@ -21,5 +33,8 @@ urlpatterns = [
     path("stock/receipts", views.ReceiptView.as_view(), name="stock-receipts"),
     path("stock/counts", views.CountView.as_view(), name="stock-counts"),
     path("stock/adjustments", views.AdjustmentView.as_view(), name="stock-adjustments"),
+    path("stock/regrades", views.RegradeView.as_view(), name="stock-regrades"),
+    path("stock/in-transit", views.InTransitView.as_view(), name="stock-in-transit"),
+    path("stock/suggestions", SuggestionView.as_view(), name="stock-suggestions"),
     *router.urls,
 ]

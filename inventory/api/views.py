@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -18,7 +19,9 @@ from inventory.api import filters, serializers
 from inventory.availability import free_by_location, sellable_stock
 from inventory.count import StockCount, count_stock
 from inventory.models import Location, PublishedStock, StockLevel
+from inventory.network.transit import in_transit
 from inventory.receive import StockReceipt, receive_stock
+from inventory.regrade import Regrade, regrade_stock
 from omni.kernel.api.idempotency import PARAMETER, Answer, actor_of, answer_once
 from omni.kernel.api.views import HouseView, ReadingView
 from products.api.scope import in_shops, visible_skus
@@ -26,17 +29,6 @@ from products.models import Shop, Sku
 
 SCOPES = {"read": "stock:read", "write": "stock:write"}
 SKUS_MAX = 100
-
-
-class LocationView(ReadingView):
-    """Warehouses and stores."""
-
-    scopes = SCOPES
-    staff_permission = "inventory.view_location"
-    serializer_class = serializers.LocationOut
-    filterset_class = filters.LocationFilter
-    lookup_field = "code"
-    queryset = Location.objects.select_related("group")
 
 
 class StockLevelView(ReadingView):
@@ -50,6 +42,40 @@ class StockLevelView(ReadingView):
 
     def get_queryset(self) -> QuerySet[StockLevel]:
         return self.queryset.filter(visible_skus(self.request, "sku"))
+
+
+class InTransitView(HouseView):
+    """What is on its way between locations."""
+
+    scopes = SCOPES
+    staff_permission = "inventory.view_stocklevel"
+
+    @extend_schema(
+        operation_id="stock_in_transit",
+        parameters=[
+            OpenApiParameter("sku", str, required=True, description="SKU codes, separated by commas."),
+        ],
+        responses=serializers.InTransitListOut,
+    )
+    def get(self, request: Request) -> Response:
+        skus = _skus(request, _codes(request, "sku"), field="sku")
+        found = in_transit(skus.values())
+        rows = [
+            {
+                "sku": code,
+                "transfer": part.number,
+                "from_location": part.source_code,
+                "to_location": part.destination_code,
+                "grade": part.grade,
+                "owner": part.owner,
+                "units": part.units,
+                "shipped_at": part.shipped_at,
+                "expected_at": part.expected_at,
+            }
+            for code, sku_id in skus.items()
+            for part in found.get(sku_id, ())
+        ]
+        return Response(serializers.InTransitListOut({"results": rows}).data)
 
 
 class PublishedStockView(ReadingView):
@@ -97,7 +123,7 @@ class SellableView(HouseView):
 
 
 class AvailabilityView(HouseView):
-    """Ask for many (SKU, shop, quantity) at once. Nothing is promised by asking."""
+    """What can be sold: of up to 5,000 SKUs in every shop, or up to 5,000 (SKU, shop, quantity). Promises nothing."""
 
     scopes = {"read": "stock:read", "write": "stock:read"}
     staff_permission = "inventory.view_stocklevel"
@@ -108,23 +134,62 @@ class AvailabilityView(HouseView):
         responses=serializers.AvailabilityListOut,
     )
     def post(self, request: Request) -> Response:
-        items = _read(serializers.AvailabilityIn, request)["items"]
-        skus = _skus(request, [item["sku"] for item in items], field="items")
-        shops = _shops(request, [item["shop"] for item in items], field="items")
-        sellable = sellable_stock(sku_ids=list(skus.values()), shop_ids=list(shops.values()))
-        lying = free_by_location(sku_ids=list(skus.values()), shop_ids=list(shops.values()))
-        rows = []
-        for item in items:
-            pair = shops[item["shop"]], skus[item["sku"]]
-            rows.append(
-                {
-                    **item,
-                    "sellable": sellable[pair],
-                    "is_available": sellable[pair] >= item["quantity"],
-                    "locations": [{"location": code, "free": free} for code, free in lying.get(pair, ())],
-                }
-            )
-        return Response({"results": rows})
+        body = _read(serializers.AvailabilityIn, request)
+        at = timezone.now()
+        if "items" in body:
+            rows, note = _answer_items(request, body["items"], body.get("by_location", True), at)
+        else:
+            rows, note = _answer_skus(request, body, at), ""
+        return Response({"as_of": at.isoformat(), "note": note, "results": rows})
+
+
+def _answer_items(
+    request: Request, items: Sequence[dict[str, Any]], by_location: bool, at: datetime
+) -> tuple[list[dict[str, Any]], str]:
+    skus = _skus(request, [item["sku"] for item in items], field="items")
+    shops = _shops(request, [item["shop"] for item in items], field="items")
+    sku_ids, shop_ids = list(skus.values()), list(shops.values())
+    sellable = sellable_stock(sku_ids=sku_ids, shop_ids=shop_ids, at=at)
+    lying = free_by_location(sku_ids=sku_ids, shop_ids=shop_ids) if by_location else None
+    rows, today, note = [], timezone.localdate(at), ""
+    for item in items:
+        pair = shops[item["shop"]], skus[item["sku"]]
+        missing = max(0, item["quantity"] - sellable[pair])
+        row = {**item, "sellable": sellable[pair], "can_be_met": not missing, "missing": missing}
+        if item.get("date", today) > today:
+            row |= {"can_be_met": None, "missing": None}
+            note = _("Only what is there now is known: what comes in by a later day is not planned yet.")
+        rows.append(row if lying is None else {**row, "locations": _places(lying.get(pair, ()))})
+    return rows, note
+
+
+def _answer_skus(request: Request, body: Mapping[str, Any], at: datetime) -> list[dict[str, Any]]:
+    """A row for each shop that draws on the SKU, or for each that was named."""
+    skus = _skus(request, body["skus"], field="skus")
+    named = "shops" in body
+    shops = (
+        _shops(request, body["shops"], field="shops")
+        if named
+        else dict(_visible_shops(request).order_by("code").values_list("code", "pk"))
+    )
+    sku_ids, shop_ids = list(skus.values()), list(shops.values())
+    sellable = sellable_stock(sku_ids=sku_ids, shop_ids=shop_ids if named else None, at=at)
+    lying = free_by_location(sku_ids=sku_ids, shop_ids=shop_ids) if body.get("by_location") else None
+    return [
+        {
+            "sku": sku,
+            "shop": shop,
+            "sellable": sellable[shop_id, sku_id],
+            **({} if lying is None else {"locations": _places(lying.get((shop_id, sku_id), ()))}),
+        }
+        for sku, sku_id in skus.items()
+        for shop, shop_id in shops.items()
+        if (shop_id, sku_id) in sellable
+    ]
+
+
+def _places(lying: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [{"location": code, "free": free} for code, free in lying]
 
 
 class BookingView(HouseView):
@@ -211,6 +276,19 @@ class AdjustmentView(BookingView):
 
     def book(self, *, lines: Sequence[dict[str, Any]], **how: Any) -> bool:
         return adjust_stock(adjustments=[StockAdjustment(**line) for line in lines], **how)
+
+
+class RegradeView(BookingView):
+    """Units get another grade: what was inspected and is good is sold at once."""
+
+    kind, reads = "regrade", serializers.RegradeIn
+
+    @_documented("stock_regrade", serializers.RegradeIn)
+    def post(self, request: Request) -> Response:
+        return super().post(request)
+
+    def book(self, *, lines: Sequence[dict[str, Any]], **how: Any) -> bool:
+        return regrade_stock(lines=[Regrade(**line) for line in lines], **how)
 
 
 def _read(reads: Any, request: Request) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from inventory.models.publication import PublishedStock, StockChange
 from inventory.models.quota import PromotionLock, PromotionLockLine, QuotaRule, SafetyRule, ShopExposure
 from inventory.models.sku import SkuStock
 from inventory.models.stock import ShopPool, StockLevel, StockPool
-from inventory.models.supply import AlertRule, StockAlert, SupplyRule
+from inventory.models.supply import AlertRule, StockAlert, StockWatch, SupplyRule
 
 __all__ = [
     "AlertRule",
@@ -64,6 +64,7 @@ __all__ = [
     "StockMovement",
     "StockOperation",
     "StockPool",
+    "StockWatch",
     "SupplyMark",
     "SupplyRule",
     "Transfer",

@@ -227,7 +227,11 @@ class StockBasis(models.TextChoices):
 
 
 class StockComparison(models.Model):
-    """One compare of a location's books with what a warehouse or ERP says (库存比对), for the moment `cut_off_at`."""
+    """One compare of a location's books with what a warehouse or ERP says (库存比对), for the moment `cut_off_at`.
+
+    `unknown`: what it named and could not be compared, as pairs of the name and the reason. `fingerprint`: the hash of
+    what was sent under an external number.
+    """
 
     location = models.ForeignKey(Location, models.PROTECT, related_name="+", verbose_name=_("location"))
     source = models.CharField(_("said by"), max_length=80)
@@ -241,6 +245,10 @@ class StockComparison(models.Model):
     )
     compared = models.PositiveIntegerField(_("figures"), db_default=0)
     differing = models.PositiveIntegerField(_("differing"), db_default=0)
+    unknown = models.JSONField(
+        _("not compared"), default=list, db_default=models.Value([], models.JSONField())
+    )
+    fingerprint = models.CharField(_("fingerprint"), max_length=64, default="", db_default="")
     compared_at = models.DateTimeField(_("compared at"), db_default=Now())
     by = models.CharField(_("by"), max_length=80)
 
@@ -303,4 +311,4 @@ class StockDifference(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.sku_id}@{self.location_id}: {self.ours} / {self.theirs}"
+        return f"{self.sku.code} @ {self.location.code}: {self.ours} / {self.theirs}"

@@ -56,6 +56,17 @@ class Location(models.Model):
     group = models.ForeignKey(
         LocationGroup, models.PROTECT, related_name="locations", verbose_name=_("location group")
     )
+    # Where it goes back to when it sells online again; empty while it does.
+    group_before_off = models.ForeignKey(
+        LocationGroup,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("group before it was switched off"),
+        db_index=False,
+    )
     province = models.CharField(_("province"), max_length=40, blank=True, default="")
     city = models.CharField(_("city"), max_length=40, blank=True, default="")
     serves_provinces = models.JSONField(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -78,6 +79,9 @@ class Reservation(models.Model):
                 condition=models.Q(state__in=["held", "committed"]),
                 name="reservation_live_by_sku",
             ),
+            # Demand is added up day by day. Rows lie in the order in which they were promised, so that a few bytes per
+            # megabyte find a day, and an update that stays on its page stays cheap.
+            BrinIndex(fields=["created_at", "changed_at"], name="reservation_by_time", pages_per_range=32),
         ]
 
     def __str__(self) -> str:
@@ -111,7 +115,8 @@ class Shortage(models.Model):
         verbose_name = _("shortage")
         verbose_name_plural = _("shortages")
         indexes = [
-            models.Index(fields=["sku", "id"], condition=models.Q(state="open"), name="shortage_open_by_sku")
+            models.Index(fields=["sku", "id"], condition=models.Q(state="open"), name="shortage_open_by_sku"),
+            BrinIndex(fields=["created_at", "closed_at"], name="shortage_by_time", pages_per_range=32),
         ]
 
     def __str__(self) -> str:

@@ -83,7 +83,21 @@ class StockAlert(models.Model):
         indexes = [models.Index(fields=["id"], condition=models.Q(state="open"), name="stock_alert_open")]
 
     def __str__(self) -> str:
-        return f"{self.sku_id}: {self.sellable} < {self.level}"
+        return f"{self.sku.code} @ {(self.shop or self.group).code}: {self.sellable} / {self.level}"
+
+
+class StockWatch(models.Model):
+    """A SKU whose alerts should be looked at. Append-only for the planner; the watch takes rows away."""
+
+    sku = models.ForeignKey(Sku, models.CASCADE, related_name="+", db_index=False, db_constraint=False)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = _("SKU to look at")
+        verbose_name_plural = _("SKUs to look at")
+
+    def __str__(self) -> str:
+        return str(self.sku_id)
 
 
 @pghistory.track(

@@ -18,9 +18,11 @@ ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('inventory.quota.derive_d
 # What should be there, of the shops in question:
 #
 # * `homes`: the groups in which a shop sells, with the rule about every SKU where there is one, else with what was set
-#   by hand. `is_own`: units are, or may be, granted to it alone.
+#   by hand. `is_own`: units are, or by its mode may be, granted to it alone.
 # * `special`: pairs of shop and SKU for which something else holds than for every SKU: a rule of their own, a promotion
 #   that keeps them to its lock, or a buffer. What was set for one SKU by hand is nobody else's business.
+#
+# Of promotions those that run by their state count: to the minute they are kept by the times of their pools.
 #
 # A group in which there was ever a rule about every SKU, or a row by hand, is open to the shop for all that nothing
 # else is said of. A shop always draws on its own units, whatever its mode: what was granted before must not be
@@ -32,20 +34,21 @@ DESIRED = f"""
     homes AS MATERIALIZED (
         SELECT a.id AS shop_id, a.code, h.group_id, h.position, r.id AS rule_id, r.mode, r.maximum,
                coalesce(r.publish_ratio, h.ratio, 1) AS ratio, h.is_open, h.ratio IS NULL AND h.is_open AS is_bare,
-               r.id IS NOT NULL
-               OR EXISTS (SELECT FROM inventory_quotarule q WHERE q.shop_id = a.id AND q.group_id = h.group_id)
-               OR EXISTS (
+               coalesce(r.mode <> 'shared', false) OR EXISTS (
                    SELECT FROM inventory_stockpool p
                    WHERE p.label = a.code AND p.group_id = h.group_id AND p.kind IN ('quota', 'revoking')) AS is_own
         FROM asked a
         JOIN (
-            SELECT shop_id, group_id, min(position) AS position, bool_or(is_open) AS is_open,
+            SELECT shop_id, group_id, min(position) AS position, 
+                   coalesce(bool_or(is_open) FILTER (WHERE is_hand), bool_or(is_open)) AS is_open,
                    max(ratio) FILTER (WHERE kind = 'shared') AS ratio
             FROM (
-                SELECT shop_id, group_id, position, true AS is_open, kind, publish_ratio AS ratio
+                SELECT shop_id, group_id, position, true AS is_hand, kind = 'shared' AS is_open, kind,
+                       publish_ratio AS ratio
                 FROM inventory_shoppool WHERE sku_id IS NULL AND (origin = 'hand' OR kind = 'shared')
                 UNION ALL
-                SELECT shop_id, group_id, 0, sku_id IS NULL AND category_id IS NULL AND brand_id IS NULL, NULL, NULL
+                SELECT shop_id, group_id, 0, false, sku_id IS NULL AND category_id IS NULL AND brand_id IS NULL,
+                       NULL, NULL
                 FROM inventory_quotarule
             ) named GROUP BY shop_id, group_id
         ) h ON h.shop_id = a.id
@@ -56,14 +59,11 @@ DESIRED = f"""
         FROM inventory_promotionlock l
         JOIN inventory_promotionlock_shops s ON s.promotionlock_id = l.id
         JOIN inventory_promotionlockline n ON n.lock_id = l.id
-        WHERE l.state = 'active' AND l.starts_at <= %(at)s AND l.ends_at > %(at)s
-          AND s.shop_id IN (SELECT id FROM asked)
+        WHERE l.state = 'active' AND s.shop_id IN (SELECT id FROM asked)
     ), own AS MATERIALIZED (
         SELECT o.* FROM ({OWN_RULES}) o WHERE o.shop_id IN (SELECT id FROM asked)
     ), buffers AS MATERIALIZED (
-        SELECT * FROM unnest(%(b_shops)s::bigint[], %(b_groups)s::bigint[], %(b_skus)s::bigint[], %(b_units)s::int[])
-            AS b(shop_id, group_id, sku_id, units)
-        WHERE b.shop_id IN (SELECT id FROM asked)
+        SELECT * FROM ({BUFFERS}) b WHERE b.shop_id IN (SELECT id FROM asked)
     ), special AS MATERIALIZED (
         SELECT shop_id, sku_id FROM own
         UNION SELECT shop_id, sku_id FROM locks WHERE mode = 'exclusive'
@@ -76,7 +76,11 @@ DESIRED = f"""
         UNION ALL
         SELECT h.shop_id, h.code, h.group_id, s.sku_id, h.position, coalesce(r.mode, h.mode),
                coalesce(r.publish_ratio, h.ratio), CASE WHEN r.id IS NULL THEN h.maximum ELSE r.maximum END,
-               coalesce(b.units, 0), h.is_own,
+               coalesce(b.units, 0),
+               coalesce(r.mode, h.mode, 'shared') <> 'shared' OR h.is_own AND EXISTS (
+                   SELECT FROM inventory_stockpool p
+                   WHERE p.label = h.code AND p.group_id = h.group_id AND p.sku_id = s.sku_id
+                     AND p.kind IN ('quota', 'revoking')),
                EXISTS (
                    SELECT FROM locks l WHERE l.shop_id = s.shop_id AND l.sku_id = s.sku_id
                      AND l.group_id = h.group_id AND l.mode = 'exclusive'),
@@ -155,11 +159,7 @@ def derive_draws(*, shop_ids: Collection[int] | None = None, at: datetime) -> in
     shops = None if shop_ids is None else sorted(shop_ids)
     execute(TAKE_FROM_HAND, {"shops": shops})
     execute(GIVE_BACK_TO_HAND, {"shops": shops})
-    buffers = fetch_all(BUFFERS, {"skus": None})
-    columns = zip(*buffers, strict=True) if buffers else ((), (), (), ())
-    names = ("b_shops", "b_groups", "b_skus", "b_units")
-    params = {name: list(column) for name, column in zip(names, columns, strict=True)}
-    changed = fetch_all(DERIVE, {"shops": shops, "skus": None, "at": at, **params})
+    changed = fetch_all(DERIVE, {"shops": shops, "skus": None, "at": at})
     whole = {shop_id for shop_id, sku_id in changed if sku_id is None}
     if whole:
         mark_shares_changed(shop_ids=whole)

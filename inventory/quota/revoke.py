@@ -87,13 +87,13 @@ class _Open(NamedTuple):
         return PoolName(self.group_id, self.sku_id, self.to_kind, self.to_label)
 
 
-# `started_at` is the database's moment of this transaction, which is that of the change marked in it: while a change
-# that is no younger is noted, the planner has not looked since.
+# `started_at` is a moment of the database's clock, as those of the changes are: that of the units' leaving was noted
+# just before, and while one that is no younger lies there the planner has not looked since.
 INSERT_REVOCATIONS = """
     INSERT INTO inventory_revocation
         (group_id, sku_id, shop_id, quantity, from_kind, from_label, to_kind, to_label, run_id, lock_id, state,
          started_at, reason, by)
-    SELECT %(group)s, v.*, %(run)s, %(lock)s, 'telling', now(), %(reason)s, %(by)s
+    SELECT %(group)s, v.*, %(run)s, %(lock)s, 'telling', clock_timestamp(), %(reason)s, %(by)s
     FROM unnest(%(skus)s::bigint[], %(shops)s::bigint[], %(quantities)s::int[], %(from_kinds)s::text[],
                 %(from_labels)s::text[], %(to_kinds)s::text[], %(to_labels)s::text[]) v
 """
@@ -101,40 +101,45 @@ INSERT_REVOCATIONS = """
 # What a channel may still sell of revocation `r`: numbers that were ever sent for listings of its SKU, or of a bundle
 # of it, in its shop (of a promotion's lock: in all shops that sold from it). A shop whose orders are requests sells
 # nothing before we have said yes.
+# Plan: the listings of a SKU by its index; few of them are of other shops.
 _SHOWN = """
-    SELECT %s FROM products_listing l
+    SELECT FROM (
+        SELECT r.sku_id
+        UNION ALL SELECT c.bundle_id FROM products_bundlecomponent c WHERE c.component_id = r.sku_id
+    ) k
+    JOIN products_listing l ON l.sku_id = k.sku_id AND l.state = 'listed'
     JOIN products_shop h ON h.id = l.shop_id AND h.order_policy = 'fact'
     JOIN inventory_publishedstock p ON p.listing_id = l.id AND p.sent_version > 0
-    %s
-    WHERE l.state = 'listed'
-      AND (l.shop_id = r.shop_id OR r.from_kind = 'lock' AND l.shop_id IN (
-          SELECT s.shop_id FROM inventory_promotionlock_shops s WHERE s.promotionlock_id = r.lock_id))
-      AND (l.sku_id = r.sku_id OR l.sku_id IN (
-          SELECT c.bundle_id FROM products_bundlecomponent c WHERE c.component_id = r.sku_id))
-      AND (%s)
+    {also}
+    WHERE (l.shop_id = r.shop_id OR r.from_kind = 'lock' AND EXISTS (
+          SELECT FROM inventory_promotionlock_shops s
+          WHERE s.promotionlock_id = r.lock_id AND s.shop_id = l.shop_id))
+      AND ({still})
 """
 # The channel has acknowledged no more than we want it to show, and no call is under way that would show more. That the
 # versions be equal would be too much to ask: of a SKU that sells, a newer one is always due.
-_UNTOLD = _SHOWN % (
-    "",
-    "",
-    """
-    EXISTS (SELECT FROM inventory_stockchange n WHERE n.sku_id = r.sku_id AND n.at <= r.started_at)
-    OR p.acked_quantity IS NULL OR p.acked_quantity > p.desired_quantity
-    OR p.sent_version > p.acked_version AND p.sent_quantity > p.desired_quantity
-    """,
+_UNTOLD = _SHOWN.format(
+    also="",
+    still="""
+          n.at <= r.started_at
+          OR p.acked_quantity IS NULL OR p.acked_quantity > p.desired_quantity
+          OR p.sent_version > p.acked_version AND p.sent_quantity > p.desired_quantity""",
 )
-_UNREAD = _SHOWN % (
-    "",
-    "LEFT JOIN unnest(%(shops)s::bigint[], %(moments)s::timestamptz[]) AS u(shop_id, until) ON u.shop_id = l.shop_id",
-    "u.until IS NULL OR u.until <= r.acked_at",
+_UNREAD = _SHOWN.format(
+    also="""LEFT JOIN unnest(%(shops)s::bigint[], %(moments)s::timestamptz[]) AS u(shop_id, until)
+      ON u.shop_id = l.shop_id""",
+    still="u.until IS NULL OR u.until <= r.acked_at",
 )
+# What is noted for the planner is added up once: there may be as many changes as revocations.
 TELL = f"""
+    WITH noted AS MATERIALIZED (
+        SELECT sku_id, min(at) AS at FROM inventory_stockchange GROUP BY sku_id
+    )
     UPDATE inventory_revocation r SET state = 'pulling', acked_at = %(at)s
     FROM (
-        SELECT r.id FROM inventory_revocation r
+        SELECT r.id FROM inventory_revocation r LEFT JOIN noted n ON n.sku_id = r.sku_id
         WHERE r.state = 'telling' AND NOT EXISTS ({_UNTOLD})
-        ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED
+        ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
     ) told
     WHERE r.id = told.id
 """  # noqa: S608 - put together from constants

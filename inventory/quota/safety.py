@@ -46,7 +46,7 @@ TARGETS = f"""{_PLACES}{_LEFT}
 """  # noqa: S608 - put together from constants
 # (shop_id, group_id, sku_id, units) that a shop leaves beyond what the safety pool holds.
 BUFFERS = f"""{_PLACES}{_LEFT}
-    SELECT s.shop_id, s.group_id, s.sku_id, sum(s.units - m.units)::int
+    SELECT s.shop_id, s.group_id, s.sku_id, sum(s.units - m.units)::int AS units
     FROM of_shops s JOIN least m USING (sku_id, group_id, location_id)
     GROUP BY s.shop_id, s.group_id, s.sku_id HAVING sum(s.units - m.units) > 0
 """  # noqa: S608 - put together from constants

@@ -112,6 +112,8 @@ PEOPLE = {
     "manager": ("Management", False, ROOMS[:-1], ROOMS),
     "ops": ("Operations", False, ("orders",), ROOMS[:-1]),
 }
+# Whoever manages approves what others ask for; nobody but the superuser approves what they asked for themselves.
+DECISIONS = {"Management": ("approve_price", "approve_listing")}
 
 RULES: tuple[tuple[str, str, list[dict[str, Any]]], ...] = (
     (
@@ -438,7 +440,8 @@ def _make_group(name: str, changes: Iterable[str], sees: Iterable[str]) -> Group
     group, _made = Group.objects.get_or_create(name=name)
     seen = Permission.objects.filter(content_type__app_label__in=sees, codename__startswith="view_")
     changed = Permission.objects.filter(content_type__app_label__in=changes, codename__startswith="change_")
-    group.permissions.set([*seen, *changed])
+    decides = Permission.objects.filter(codename__in=DECISIONS.get(name, ()))
+    group.permissions.set([*seen, *changed, *decides])
     return group
 
 

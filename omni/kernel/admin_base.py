@@ -382,6 +382,10 @@ class BaseAdmin(ModelAdmin):  # type: ignore[misc]
         }
         return TemplateResponse(request, "admin/action_results.html", context)
 
+    def title_of_row(self, row: Any) -> str:
+        """What a row is called where a person is asked about it."""
+        return str(row)
+
     def ask_first(
         self,
         request: HttpRequest,
@@ -405,6 +409,7 @@ class BaseAdmin(ModelAdmin):  # type: ignore[misc]
             "title": title,
             "form": form,
             "rows": rows,
+            "row_titles": [self.title_of_row(row) for row in rows],
             "back": request.get_full_path(),
             "action": action,
             "checkbox": ACTION_CHECKBOX_NAME,

@@ -33,6 +33,7 @@ BATCH_MAX = 50
 # `unknown` is what Omni says of states that it does not know; whoever calls this API knows what it means.
 STATES = [state.value for state in ChannelState if state is not ChannelState.UNKNOWN]
 FREE = Decimal("0.0000")
+HOLD_FATES = ["taken", "kept", "expired", "over", "unknown"]
 RESULTS = ["new", "changed", "unchanged", "stale", "parked", "refused"]
 
 # --- in -----------------------------------------------------------------------------------------------------
@@ -91,6 +92,11 @@ class OrderIn(StrictSerializer):
     buyer_message = Text(max_length=2000, default="", allow_blank=True)
     seller_memo = Text(max_length=2000, default="", allow_blank=True)
     receiver = ReceiverIn(default=dict)
+    hold = Code(
+        max_length=120,
+        required=False,
+        help_text=_("The key of a stock hold of the shop whose units the order takes over."),
+    )
     lines = many(LineIn, at_most=LINES_MAX)
 
 
@@ -129,7 +135,7 @@ def draft_of(order: Mapping[str, Any], *, at: datetime) -> OrderDraft:
     """The draft that a checked order comes to.
 
     Its payload is the order as checked, so that equal content is known however it was written down. Without a
-    `modified_at` it counts as said now.
+    `modified_at` it counts as said now. The hold that it names is no part of it: an order is the same with and without.
     """
     lines = [
         LineDraft(
@@ -161,7 +167,9 @@ def draft_of(order: Mapping[str, Any], *, at: datetime) -> OrderDraft:
         seller_memo=order["seller_memo"],
         receiver=Receiver(**order["receiver"]),
         lines=lines,
-        payload=order,
+        payload={name: value for name, value in order.items() if name != "hold"}
+        if "hold" in order
+        else order,
     )
 
 
@@ -181,6 +189,14 @@ class CapturedOut(serializers.Serializer[Any]):
     reason = serializers.CharField(allow_blank=True)
     detail = serializers.CharField(allow_blank=True)
     field = serializers.CharField(allow_blank=True)
+    hold = serializers.ChoiceField(
+        choices=HOLD_FATES,
+        required=False,
+        help_text=_(
+            "Of the hold that the order named. taken: its units are the order's, the rest of it is given back; kept: it"
+            " stays until it expires; expired, over, unknown: the order was served as if there had been none."
+        ),
+    )
 
 
 class BatchResultOut(CapturedOut):

@@ -233,8 +233,11 @@ READ_CANCEL = serializers.CancelIn()
 
 def _capture(request: Request, shop: Shop, orders: list[Any]) -> list[Captured]:
     at = timezone.now()
+    holds = {order["outer_id"]: order["hold"] for order in orders if "hold" in order}
     drafts = [serializers.draft_of(order, at=at) for order in orders]
-    return capture_orders(shop=shop, drafts=drafts, at=at, by=actor_of(request), source="api")
+    return capture_orders(
+        shop=shop, drafts=drafts, at=at, by=actor_of(request), source="api", holds=holds or None
+    )
 
 
 def _captured(captured: Captured) -> dict[str, Any]:
@@ -245,6 +248,7 @@ def _captured(captured: Captured) -> dict[str, Any]:
         "reason": captured.reason,
         "detail": captured.detail,
         "field": captured.field,
+        **({"hold": captured.hold} if captured.hold else {}),
     }
 
 

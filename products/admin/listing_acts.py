@@ -89,6 +89,15 @@ LISTING_QUEUES = {
         (ShopFilter,),
     ),
 }
+# The buttons on the page of one listing.
+LISTING_ACTS: dict[str, tuple[str, ...]] = {
+    Listing.State.DRAFT: ("submit",),
+    Listing.State.REJECTED: ("submit",),
+    Listing.State.SUBMITTED: ("approve", "reject"),
+    Listing.State.APPROVED: ("publish", "take_back"),
+    Listing.State.LISTED: ("withdraw", "tell_title"),
+    Listing.State.DELISTED: ("publish",),
+}
 REQUEST_QUEUES = {
     "refused": Queue(
         "refused",

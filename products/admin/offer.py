@@ -15,8 +15,8 @@ from omni.kernel.actors import user_actor
 from omni.kernel.admin_base import column
 from omni.kernel.display import Money, age_text
 from omni.kernel.events import record_events
-from products.admin.listing_acts import LISTING_QUEUES, ListingActs
-from products.admin.panels import PanelledAdmin, channel_panel, pictures_panel, title_of_listing
+from products.admin.listing_acts import LISTING_ACTS, LISTING_QUEUES, ListingActs
+from products.admin.panels import PanelledAdmin, acts_panel, channel_panel, pictures_panel, title_of_listing
 from products.admin.pictures import PicturesPage
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter
 from products.events import ListingsChanged
@@ -50,7 +50,7 @@ class ShopAdmin(ScopedAdmin):
 
 @admin.register(Listing)
 class ListingAdmin(ListingActs, PicturesPage, PanelledAdmin, ScopedAdmin):
-    panels = ("products/channel_panel.html", "products/pictures_panel.html")
+    panels = ("products/acts_panel.html", "products/channel_panel.html", "products/pictures_panel.html")
     intro = _(
         "What a channel calls one of our SKUs. An order line finds its SKU here, and stock is pushed to every "
         "listed row."
@@ -73,7 +73,8 @@ class ListingAdmin(ListingActs, PicturesPage, PanelledAdmin, ScopedAdmin):
             return self.readonly_fields
         # What is on its way through review is moved by its buttons.
         is_outside = obj.state in (Listing.State.LISTED, Listing.State.DELISTED)
-        return ("shop", *(() if is_outside else ("state",)), *self.readonly_fields)
+        # What it costs is asked for and approved (docs/prices.md); here stands only what was written down of it before.
+        return ("shop", "price", *(() if is_outside else ("state",)), *self.readonly_fields)
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """By hand a person says only what a channel does already: it is offered there, or it is not."""
@@ -147,7 +148,8 @@ class ListingAdmin(ListingActs, PicturesPage, PanelledAdmin, ScopedAdmin):
         return listing.state, listing.get_state_display()
 
     def panel_context(self, request: HttpRequest, row: Listing) -> dict[str, Any]:
-        return {**channel_panel(request, row), **pictures_panel(request, row)}
+        acts = acts_panel(self, request, row, LISTING_ACTS.get(row.state, ()))
+        return {**acts, **channel_panel(request, row), **pictures_panel(request, row)}
 
 
 @admin.register(StaffScope)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
@@ -37,6 +37,25 @@ class PanelledAdmin(BaseAdmin):
             context |= {"panels": self.panels, **self.panel_context(request, obj)}
         answer: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
         return answer
+
+
+def acts_panel(
+    page: BaseAdmin,
+    request: HttpRequest,
+    row: Any,
+    names: Sequence[str],
+    facts: Sequence[tuple[Any, Any]] = (),
+) -> dict[str, Any]:
+    """The buttons of the list for this one row: those of `names` that the viewer has. They are pressed there, so that
+    one row is asked and answered as many are.
+    """
+    offered = page.get_actions(request)
+    return {
+        "acts": [(name, offered[name][2]) for name in names if name in offered],
+        "acts_page": reverse(f"admin:{page.opts.app_label}_{page.opts.model_name}_changelist"),
+        "acts_row": row.pk,
+        "facts": facts,
+    }
 
 
 def pictures_panel(request: HttpRequest, row: Any) -> dict[str, Any]:

@@ -86,11 +86,8 @@ class PriceForm(SkuLinesForm):
     shop = forms.ModelChoiceField(
         Shop.objects.none(), label=_("Shop"), required=False, help_text=_("Empty: not for one shop alone.")
     )
-    channel = forms.CharField(
-        label=_("Kind of channel"),
-        required=False,
-        max_length=32,
-        help_text=_("top, medusa, …; empty: every channel."),
+    channel = forms.ChoiceField(
+        label=_("Kind of channel"), required=False, help_text=_("Empty: every channel.")
     )
     kind = forms.ChoiceField(
         label=_("Kind of price"),
@@ -115,6 +112,12 @@ class PriceForm(SkuLinesForm):
         help_text=_("Empty: until the next regular price."),
     )
     reason = forms.CharField(label=_("Why"), max_length=200)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        channels = Shop.objects.order_by("channel").values_list("channel", flat=True).distinct()
+        chooser: Any = self.fields["channel"]
+        chooser.choices = [("", "---------"), *((channel, channel) for channel in channels)]
 
     def clean(self) -> dict[str, Any]:
         found: dict[str, Any] = super().clean() or {}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -22,14 +24,17 @@ from omni.kernel.admin_base import Queue, RowResult, column
 from omni.kernel.display import Money
 from omni.kernel.names import name_actors
 from products.admin.floor_prices import below_rows
+from products.admin.panels import PanelledAdmin, acts_panel
 from products.admin.price_forms import PriceForm, ReasonForm, WhyForm, digest_of
 from products.admin.scoped import ScopedAdmin, ShopFilter, choice_filter, visible_skus_of
 from products.models import Price, Shop, Sku
 from products.prices.ask import ask_for_prices, submit_prices
 from products.prices.calendar import steps_between
 from products.prices.decide import approve_prices, reject_prices, withdraw_prices
+from products.prices.faults import foresee_refusals
 from products.prices.floors import approved_below_floor
 from products.prices.outcome import PriceOutcome
+from products.prices.proposal import Proposal, regular_prices_now
 from products.prices.states import PriceState
 from products.prices.why import Candidate, Lost, Scope, scope_of_price, why_price
 from products.scope import Scope as Viewer
@@ -64,7 +69,18 @@ PRICE_QUEUES = {
         _("Prices to approve"),
         _("Asked for, and in force only when somebody else has approved them."),
         Q(state=PriceState.SUBMITTED),
-        ("show_sku", "show_scope", "kind", "show_amount", "starts_at", "ends_at", "reason", "show_requested"),
+        (
+            "show_sku",
+            "show_scope",
+            "kind",
+            "show_regular",
+            "show_amount",
+            "show_change",
+            "starts_at",
+            "ends_at",
+            "reason",
+            "show_requested",
+        ),
         "price_check",
         "requested_at",
         ("approve", "reject", "withdraw"),
@@ -72,11 +88,19 @@ PRICE_QUEUES = {
     )
 }
 
+# The buttons on the page of one price.
+ACTS_IN_STATE: dict[str, tuple[str, ...]] = {
+    PriceState.DRAFT: ("submit", "withdraw"),
+    PriceState.SUBMITTED: ("approve", "reject", "withdraw"),
+    PriceState.APPROVED: ("withdraw",),
+}
+
 Decision = Callable[[list[int], datetime, str], list[PriceOutcome]]
 
 
 @admin.register(Price)
-class PriceAdmin(ScopedAdmin):
+class PriceAdmin(PanelledAdmin, ScopedAdmin):
+    panels = ("products/acts_panel.html",)
     intro = _(
         "A price is asked for by one person and approved by another; then it is in force from its start on and told to "
         "the channels. The most specific price wins: shop, channel, everywhere, list price."
@@ -89,7 +113,7 @@ class PriceAdmin(ScopedAdmin):
     list_filter = (ShopFilter, choice_filter("state"), choice_filter("kind"))
     search_fields = ("sku__code__exact",)
     search_help_text = _("A whole SKU code")
-    shown_as = {"requested_by": "show_requested", "decided_by": "show_decided"}
+    shown_as = {"amount": "show_amount", "requested_by": "show_requested", "decided_by": "show_decided"}
     actions = ("submit", "approve", "reject", "withdraw")
 
     def limit_to_scope(self, queryset: QuerySet[Any], scope: Viewer) -> QuerySet[Any]:
@@ -106,6 +130,34 @@ class PriceAdmin(ScopedAdmin):
         if self.has_operate_permission(request):
             links.insert(0, (reverse("admin:products_price_ask"), gettext("Ask for prices")))
         return {**intro, "links": [{"url": url, "label": label} for url, label in links]}
+
+    def title_of_row(self, row: Price) -> str:
+        return title_of(row)
+
+    def name_rows(self, request: HttpRequest, rows: Sequence[Price]) -> None:
+        """Whoever decides wants to see what would change: looked up once for all open rows of the page."""
+        super().name_rows(request, rows)
+        regular = regular_prices_now(
+            prices=[row for row in rows if row.state in (PriceState.DRAFT, PriceState.SUBMITTED)],
+            at=timezone.now(),
+        )
+        for row in rows:
+            vars(row)["regular"] = regular.get(row.pk)
+
+    def panel_context(self, request: HttpRequest, row: Price) -> dict[str, Any]:
+        facts: list[tuple[Any, Any]] = []
+        if row.state in (PriceState.DRAFT, PriceState.SUBMITTED):
+            facts = [
+                (_("Regular price now"), self.show_regular(row)),
+                (_("New price"), self.show_amount(row)),
+                (_("Change"), self.show_change(row) or "–"),
+            ]
+        context = acts_panel(self, request, row, ACTS_IN_STATE.get(row.state, ()), facts)
+        if row.shop_id:
+            query = urlencode({"shop": row.shop_id, "sku": row.sku.code})
+            page = f"{reverse('admin:products_price_why')}?{query}"
+            context["links"] = [(page, _("Why does it cost that?"))]
+        return context
 
     # --- who may --------------------------------------------------------------------------------------------
     def has_approve_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -214,19 +266,43 @@ class PriceAdmin(ScopedAdmin):
             return self._ask_page(request, form, proposals=proposals, seen=digest_of(proposals))
         return self._ask_for(request, form, proposals)
 
-    def _ask_page(self, request: HttpRequest, form: PriceForm, **context: Any) -> HttpResponse:
+    def _ask_page(
+        self, request: HttpRequest, form: PriceForm, proposals: Sequence[Proposal] = (), **context: Any
+    ) -> HttpResponse:
+        if proposals:
+            context |= self._preview(form, proposals)
+        return self._page(request, "price_ask_page.html", _("Ask for prices"), form=form, **context)
+
+    def _preview(self, form: PriceForm, proposals: Sequence[Proposal]) -> dict[str, Any]:
+        """What would become of each price, in the words in which it would be refused; and for whom and when."""
+        given = form.cleaned_data
+        drafts = form.drafts(proposals)
+        refusals = foresee_refusals(drafts=drafts, at=timezone.now())
+        remarks = {
+            draft.sku_id: refusal[1] for draft, refusal in zip(drafts, refusals, strict=True) if refusal
+        }
+        remarks |= {
+            row.sku_id: gettext("There is no price to start from.") for row in proposals if row.amount is None
+        }
         rows = [
             (
                 row,
                 Money(row.base, row.currency).text() if row.base is not None else "–",
                 Money(row.amount, row.currency).text() if row.amount is not None else "–",
-                f"{(row.amount - row.base) * 100 / row.base:+.1f} %" if row.base and row.amount else "",
+                change_text(row.base, row.amount),
+                remarks.get(row.sku_id, ""),
             )
-            for row in context.pop("proposals", ())
+            for row in proposals
         ]
-        return self._page(
-            request, "price_ask_page.html", _("Ask for prices"), form=form, rows=rows, **context
-        )
+        asked = Price(shop=given["shop"], channel=given["channel"], kind=given["kind"])
+        return {
+            "rows": rows,
+            "refused": len(remarks),
+            "asked": asked,
+            "asked_for": scope_text(asked),
+            "starts_at": given["starts_at"],
+            "ends_at": given["ends_at"],
+        }
 
     def _ask_for(self, request: HttpRequest, form: PriceForm, proposals: Sequence[Any]) -> HttpResponse:
         wanted = [row for row in proposals if row.amount is not None]
@@ -323,6 +399,15 @@ class PriceAdmin(ScopedAdmin):
     def show_scope(self, price: Price) -> str:
         return scope_text(price)
 
+    @column(description=_("regular price now"))
+    def show_regular(self, price: Price) -> str:
+        regular = vars(price).get("regular")
+        return Money(regular, price.currency).text() if regular is not None else "–"
+
+    @column(description=_("price change"))
+    def show_change(self, price: Price) -> str:
+        return change_text(vars(price).get("regular"), price.amount)
+
     @column(description=_("price"))
     def show_amount(self, price: Price) -> str:
         return Money(price.amount, price.currency).text()
@@ -355,6 +440,10 @@ def scope_text(price: Price) -> str:
     if price.channel:
         return gettext("channel %s") % price.channel
     return str(SCOPE_WORDS[scope_of_price(price)])
+
+
+def change_text(old: Decimal | None, new: Decimal | None) -> str:
+    return f"{(new - old) * 100 / old:+.1f} %" if old and new else ""
 
 
 def title_of(price: Price) -> str:

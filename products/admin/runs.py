@@ -371,7 +371,7 @@ class AssortmentRowAdmin(ScopedAdmin):
         return row.sku.name
 
     @column(
-        description=_("change"),
+        description=_("what changes"),
         label={"draft": "info", "publish": "success", "withdraw": "danger", "held_back": "warning"},
     )
     def show_outcome(self, row: AssortmentRow) -> tuple[str, str]:

@@ -36,13 +36,18 @@ class PriceDraft:
 
 
 class Currencies:
-    """In which currency the SKUs and the shops of some drafts count. Two statements."""
+    """In which currency the SKUs and the shops of some drafts count, and which channels there are. Two statements,
+    three where a draft names a channel.
+    """
 
     def __init__(self, drafts: Sequence[PriceDraft]) -> None:
         skus = Sku.objects.filter(pk__in={draft.sku_id for draft in drafts})
         shops = Shop.objects.filter(pk__in={draft.shop_id for draft in drafts})
         self.of_skus = dict(skus.values_list("pk", "currency"))
         self.of_shops = dict(shops.values_list("pk", "currency"))
+        named = {draft.channel for draft in drafts if draft.channel}
+        known = Shop.objects.filter(channel__in=named).values_list("channel", flat=True).distinct()
+        self.channels = frozenset(known if named else ())
 
     def of(self, draft: PriceDraft) -> str:
         if draft.currency:
@@ -110,6 +115,8 @@ def find_fault(draft: PriceDraft, currencies: Currencies, at: datetime) -> Refus
         return "unknown_shop", _("There is no such shop.")
     if draft.shop_id is not None and draft.channel:
         return "two_scopes", _("A price is for a shop or for a channel, not for both.")
+    if draft.channel and draft.channel not in currencies.channels:
+        return "unknown_channel", _("No shop is of the channel %s.") % draft.channel
     currency = currencies.of(draft)
     if draft.shop_id is not None and currency != shops[draft.shop_id]:
         return "wrong_currency", _("The shop sells in %(currency)s.") % {"currency": shops[draft.shop_id]}

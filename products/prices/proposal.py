@@ -10,22 +10,33 @@ from enum import StrEnum
 
 from omni.kernel.money import ZERO, round_money, smallest_unit
 from omni.kernel.sql import fetch_all
-from products.models import Shop
-from products.prices.effective import FLOOR, IN_FORCE
+from products.models import Price, Shop
+from products.prices.effective import IN_FORCE
 
 # From the regular price that is in force in the scope, else the list price: a change of a special price would change
 # what was changed already.
 BASES = f"""
     WITH in_force AS MATERIALIZED ({IN_FORCE} AND p.kind = 'regular')
     SELECT DISTINCT ON (k.id) k.id, k.code, k.name, m.currency,
-           coalesce(c.amount, CASE WHEN k.currency = m.currency THEN k.list_price END),
-           {FLOOR.format(sku="k.id", currency="m.currency")}
+           coalesce(c.amount, CASE WHEN k.currency = m.currency THEN k.list_price END)
     FROM products_sku k
     CROSS JOIN LATERAL (SELECT coalesce(%(currency)s, k.currency) AS currency) m
     LEFT JOIN in_force c ON c.sku_id = k.id AND c.currency = m.currency
          AND (c.shop_id = %(shop)s OR (c.shop_id IS NULL AND c.channel IN ('', %(channel)s)))
     WHERE k.id = ANY(%(skus)s::bigint[])
     ORDER BY k.id, (c.shop_id IS NOT NULL) DESC, (c.channel <> '') DESC
+"""  # noqa: S608 - put together from constants
+# The same for prices that are asked for already, each in its own scope.
+REGULAR_BEFORE = f"""
+    WITH in_force AS MATERIALIZED ({IN_FORCE} AND p.kind = 'regular')
+    SELECT DISTINCT ON (w.id) w.id, coalesce(c.amount, CASE WHEN k.currency = w.currency THEN k.list_price END)
+    FROM products_price w
+    JOIN products_sku k ON k.id = w.sku_id
+    LEFT JOIN products_shop s ON s.id = w.shop_id
+    LEFT JOIN in_force c ON c.sku_id = w.sku_id AND c.currency = w.currency
+         AND (c.shop_id = w.shop_id OR (c.shop_id IS NULL AND c.channel IN ('', coalesce(s.channel, w.channel))))
+    WHERE w.id = ANY(%(prices)s::bigint[])
+    ORDER BY w.id, (c.shop_id IS NOT NULL) DESC, (c.channel <> '') DESC
 """  # noqa: S608 - put together from constants
 
 
@@ -37,7 +48,7 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """`base` None: there is no regular price yet. `amount` None: it cannot be computed. `floor`: at the start."""
+    """`base` None: there is no regular price yet. `amount` None: it cannot be computed."""
 
     sku_id: int
     sku_code: str
@@ -45,11 +56,6 @@ class Proposal:
     currency: str
     base: Decimal | None
     amount: Decimal | None
-    floor: Decimal
-
-    @property
-    def is_below_floor(self) -> bool:
-        return self.amount is not None and self.amount < self.floor
 
 
 def propose_prices(
@@ -86,11 +92,16 @@ def propose_prices(
             currency,
             base,
             own.get(sku_id, _amount(base, method, value, currency)),
-            floor,
         )
-        for sku_id, code, name, currency, base, floor in rows
+        for sku_id, code, name, currency, base in rows
     }
     return [found[sku_id] for sku_id in dict.fromkeys(sku_ids) if sku_id in found]
+
+
+def regular_prices_now(*, prices: Sequence[Price], at: datetime) -> dict[int, Decimal | None]:
+    """What each of these would take the place of: the regular price in force in its scope, else the list price."""
+    given = {"prices": [price.pk for price in prices], "skus": [price.sku_id for price in prices], "at": at}
+    return dict(fetch_all(REGULAR_BEFORE, given)) if prices else {}
 
 
 def _amount(base: Decimal | None, method: Method, value: Decimal, currency: str) -> Decimal | None:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tests.bench import api, assortment, capture, imports, master, prices, publish, queues, reserve
+from tests.bench import (
+    allocate,
+    api,
+    assortment,
+    capture,
+    imports,
+    master,
+    prices,
+    publish,
+    queues,
+    reserve,
+    sellable,
+)
 from tests.bench.measure import Result
 from tests.bench.size import Size
 
@@ -18,4 +30,6 @@ BENCHES: Mapping[str, Callable[[Size], list[Result]]] = {
     "master": master.run,
     "assortment": assortment.run,
     "prices": prices.run,
+    "sellable": sellable.run,
+    "allocate": allocate.run,
 }

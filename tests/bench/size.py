@@ -18,6 +18,8 @@ class Size:
     assorted: int  # SKUs over which the rules go
     priced_skus: int  # each in five shops
     priced_pushed: int  # prices told to one channel, a call each
+    sellable: int  # SKUs of which is worked out what six shops may sell
+    allocated: int  # SKUs shared out to six shops
 
 
 FULL = Size(
@@ -30,6 +32,8 @@ FULL = Size(
     assorted=100_000,
     priced_skus=20_000,
     priced_pushed=2_000,
+    sellable=100_000,
+    allocated=100_000,
 )
 QUICK = Size(
     repeats=1,
@@ -41,4 +45,6 @@ QUICK = Size(
     assorted=1_000,
     priced_skus=60,
     priced_pushed=40,
+    sellable=400,
+    allocated=300,
 )

@@ -42,6 +42,7 @@ def pages(world: World) -> Iterator[str]:
             yield reverse(f"{name}_change", args=[row.pk])
     yield reverse("admin:orders_salesorder_change", args=[world.order.pk])
     yield reverse("admin:inventory_skustock_change", args=[world.sku.pk])
+    yield reverse("admin:inventory_supplyrule_list")
     yield reverse("admin:inventory_matrix")
     yield reverse("admin:inventory_allocationrun_start")
     for kind, adapter, _description in known_adapters():

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.utils import timezone
@@ -15,6 +16,8 @@ from factory.django import DjangoModelFactory
 from inventory.commit import Commitment, commit_stock
 from inventory.models import Location, LocationGroup, Reservation, ShopPool, StockLevel, StockPool
 from inventory.models.stock import PoolKind
+from inventory.network.tally import CountedLine, open_count_sheet
+from inventory.network.transfer import TransferItem, plan_transfer, ship_transfer
 from inventory.receive import StockReceipt, receive_stock
 from inventory.reserve import Demand, Outcome, Release, release_stock, reserve_stock
 from inventory.ship import ShippedPart, ship_stock
@@ -126,3 +129,18 @@ def parts_of(key: UUID) -> Rows[tuple[int, int, str]]:
     """Number, quantity and state of each part of a line."""
     rows = Reservation.objects.filter(line_key=key).order_by("part")
     return list(rows.values_list("part", "quantity", "state"))
+
+
+def make_documents(house: Any) -> None:
+    """A transfer that is under way and a count sheet, of the SKU of a house of orders."""
+    transfer = plan_transfer(
+        source_id=house.location.pk,
+        destination_id=LocationFactory.create(group=house.location.group).pk,
+        items=[TransferItem(house.sku.pk, 1)],
+        at=timezone.now(),
+        by="user:1",
+    )
+    ship_transfer(transfer_id=transfer.pk, at=timezone.now(), by="user:1")
+    now = timezone.now()
+    lines = [CountedLine(house.sku.pk, 9)]
+    open_count_sheet(location_id=house.location.pk, lines=lines, counted_at=now, at=now, by="user:1")

@@ -24,6 +24,7 @@ from integrations.contract import (
     Need,
     PriceLine,
     StockLine,
+    StockPage,
     TitleLine,
     WarehouseAnswer,
     WarehouseStock,
@@ -211,6 +212,7 @@ class Depot:
     cancels: WarehouseAnswer | None = None
     created: list[DeliveryOrder] = field(default_factory=list)
     sent: dict[str, int] = field(default_factory=dict)  # by order: units that have left
+    shelf: list[WarehouseStock] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -262,4 +264,12 @@ class Depot:
     def read_stock(
         self, *, warehouse_code: str, owner_code: str, sku_codes: Sequence[str]
     ) -> list[WarehouseStock]:
-        raise NotImplementedError
+        self.calls.append(f"read stock of {len(sku_codes)}")
+        return [row for row in self.shelf if row.sku_code in set(sku_codes)]
+
+    def list_stock(self, *, warehouse_code: str, owner_code: str) -> Iterator[StockPage]:
+        self.calls.append("list stock")
+        for start in range(0, max(len(self.shelf), 1), 2):
+            if "stock" in self.fails:
+                raise self.fails["stock"]
+            yield StockPage(self.shelf[start : start + 2], len(self.shelf))

@@ -11,6 +11,7 @@ from products.prices.ask import ask_for_prices
 from products.prices.decide import approve_prices
 from products.prices.faults import PriceDraft
 from products.prices.set_floor import NewFloor, set_floors
+from tests.factories.products import ShopFactory
 
 NOON = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -24,7 +25,9 @@ def draft_of(sku: Sku, amount: int | str, *, shop: Shop | None = None, **given: 
 
 
 def asked(sku: Sku, amount: int | str, *, at: datetime = NOON, **given: Any) -> Price:
-    """A price that waits for its approval."""
+    """A price that waits for its approval. For a channel, there is a shop of that channel."""
+    if "channel" in given and not Shop.objects.filter(channel=given["channel"]).exists():
+        ShopFactory.create(channel=given["channel"])
     [outcome] = ask_for_prices(drafts=[draft_of(sku, amount, **given)], reason="autumn", at=at, by=BUYER)
     assert outcome.ok, outcome
     return Price.objects.get(pk=outcome.price_id or 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db.models import Sum
 from django.utils import timezone
@@ -69,6 +70,17 @@ def test_shops_are_meant_to_sell_what_the_rules_of_the_demo_say(tmp_path: Path) 
     told = {row.shop.code: row.drafts for row in run.shops.select_related("shop")}
     assert min(told.values()) > 10
     assert not AssortmentRow.objects.filter(run=run, sku__list_price__lte=59, shop=shops[0]).exists()
+
+
+def test_what_the_administrator_asks_for_the_manager_approves(tmp_path: Path) -> None:
+    furnish(tmp_path)
+
+    manager, ops = User.objects.get(username="manager"), User.objects.get(username="ops")
+
+    decisions = ("products.approve_price", "products.approve_listing")
+    assert manager.has_perms(decisions)
+    assert not manager.has_perm("products.approve_own_price")
+    assert not any(ops.has_perm(decision) for decision in decisions)
 
 
 def test_what_was_granted_is_what_lies_there(tmp_path: Path) -> None:

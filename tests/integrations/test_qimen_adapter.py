@@ -712,3 +712,51 @@ def test_a_warehouse_that_does_not_have_the_order_cannot_say_what_has_left(
     warehouse.answers["deliveryorder.query"] = [failure("单据不存在")]
 
     assert make_adapter().count_sent(number="FO-1") is None
+
+
+# --- what lies there --------------------------------------------------------------------------------------------------
+
+
+def stock_page(total: int, *codes: str) -> bytes:
+    items = "".join(
+        f"<item><itemCode>{code}</itemCode><quantity>3</quantity><lockQuantity>2</lockQuantity></item>"
+        for code in codes
+    )
+    return SUCCESS.replace(
+        b"</response>", f"<totalCount>{total}</totalCount><items>{items}</items></response>".encode()
+    )
+
+
+def test_all_stock_is_read_page_by_page(
+    warehouse: Warehouse, make_adapter: Callable[..., QimenAdapter]
+) -> None:
+    warehouse.answers["stock.query"] = [stock_page(3, "A", "B"), stock_page(3, "C")]
+
+    pages = list(make_adapter().list_stock(warehouse_code="WH1", owner_code="OWNER"))
+
+    assert [[(row.sku_code, row.quantity, row.locked) for row in page.rows] for page in pages] == [
+        [("A", 5, 2), ("B", 5, 2)],
+        [("C", 5, 2)],
+    ]
+    assert {page.total for page in pages} == {3}
+    document = warehouse.document()
+    assert (document.findtext("warehouseCode"), document.findtext("page")) == ("WH1", "2")
+
+
+@pytest.mark.parametrize("second", [stock_page(2, "C"), stock_page(3)])
+def test_a_list_that_changes_while_it_is_read_may_lack_something(
+    second: bytes, warehouse: Warehouse, make_adapter: Callable[..., QimenAdapter]
+) -> None:
+    warehouse.answers["stock.query"] = [stock_page(3, "A", "B"), second]
+
+    with pytest.raises(ChannelUnavailable, match="changed while it was read"):
+        list(make_adapter().list_stock(warehouse_code="WH1", owner_code="OWNER"))
+
+
+def test_a_warehouse_without_stock_query_says_so(
+    warehouse: Warehouse, make_adapter: Callable[..., QimenAdapter]
+) -> None:
+    warehouse.answers["stock.query"] = [failure("no such method", "isv.invalid-method")]
+
+    with pytest.raises(ChannelRejected, match=r"stock\.query"):
+        list(make_adapter().list_stock(warehouse_code="WH1", owner_code="OWNER"))

@@ -53,10 +53,10 @@ def test_a_new_connection_gets_the_streams_of_its_kind(market: Market) -> None:
         streams.setdefault(connection_id, set()).add(stream)
     assert streams == {
         channel.pk: {"orders", "refunds", "compare", "stock", "dispatch", "listings", "items"},
-        warehouse.pk: {"release", "cancel", "settle"},
+        warehouse.pk: {"release", "cancel", "settle", "compare_stock"},
     }
     assert asleep.pk not in streams
-    assert (opened, again) == (10, 0)
+    assert (opened, again) == (11, 0)
 
 
 def test_each_due_stream_goes_to_one_worker(market: Market, sent: list[Any]) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from inventory.models import ShopPool, StockLevel, StockOperation, StockPool
+from inventory.receive import StockReceipt, receive_stock
 from tests.factories.api import Caller
+from tests.factories.inventory import shop_drawing_on
 from tests.factories.orders import House, make_house
+from tests.factories.products import SkuFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.capability("I3")]
 
@@ -65,7 +72,7 @@ def test_many_questions_are_answered_in_their_order(house: House, caller: Caller
 
     rows = answer.json()["results"]
     assert answer.status_code == 200
-    assert [(row["quantity"], row["sellable"], row["is_available"]) for row in rows] == [
+    assert [(row["quantity"], row["sellable"], row["can_be_met"]) for row in rows] == [
         (11, 10, False),
         (10, 10, True),
     ]
@@ -120,3 +127,102 @@ def test_a_receipt_says_who_booked_it(house: House, caller: Caller) -> None:
 
     operation = StockOperation.objects.get(key="receipt:PO-8")
     assert operation.by.startswith("key:")
+
+
+# --- thousands of SKUs at once ------------------------------------------------------------------------------
+
+
+def many_skus(house: House, count: int) -> list[str]:
+    skus = [SkuFactory.create(spu=house.sku.spu) for _ in range(count)]
+    receipts = [StockReceipt(house.location.pk, sku.pk, 3) for sku in skus]
+    receive_stock(key=f"many-{count}", receipts=receipts, reason="x", at=timezone.now(), by="test")
+    return [sku.code for sku in skus]
+
+
+@pytest.mark.capability("V11")
+def test_what_can_be_sold_of_many_skus_is_told_for_every_shop_of_the_caller(house: House) -> None:
+    other = shop_drawing_on(house.location.group)
+    make_house(stock=5)  # a shop that draws on nothing of it
+    caller, own = Caller(), Caller(other)
+    skus = [house.sku.code]
+
+    everywhere = caller.post("availability", {"skus": skus}).json()
+    at_own = own.post("availability", {"skus": skus, "by_location": True}).json()
+    named = caller.post("availability", {"skus": skus, "shops": [house.shop.code]}).json()
+
+    assert sorted(row["shop"] for row in everywhere["results"]) == sorted([house.shop.code, other.code])
+    assert all("locations" not in row for row in everywhere["results"])
+    assert at_own["results"] == [
+        {
+            "sku": house.sku.code,
+            "shop": other.code,
+            "sellable": 10,
+            "locations": [{"location": house.location.code, "free": 10}],
+        }
+    ]
+    assert [row["shop"] for row in named["results"]] == [house.shop.code]
+    assert own.post("availability", {"skus": skus, "shops": [house.shop.code]}).status_code == 400
+
+
+@pytest.mark.capability("V11")
+def test_a_question_is_answered_with_what_is_missing_and_a_day_to_come_with_what_is_known(
+    house: House, caller: Caller
+) -> None:
+    question = {"sku": house.sku.code, "shop": house.shop.code, "quantity": 12}
+    today = timezone.localdate()
+    ask = {
+        "items": [
+            question,
+            {**question, "quantity": 3, "date": str(today)},
+            {**question, "date": str(today + timedelta(days=7))},
+        ]
+    }
+
+    answer = caller.post("availability", ask).json()
+
+    assert [(row["can_be_met"], row["missing"]) for row in answer["results"]] == [
+        (False, 2),
+        (True, 0),
+        (None, None),
+    ]
+    assert "Only what is there now is known" in answer["note"]
+    assert answer["results"][2]["sellable"] == 10
+    assert answer["as_of"]
+    assert caller.post("availability", {"items": [question]}).json()["note"] == ""
+
+
+@pytest.mark.capability("V11")
+def test_the_statements_do_not_grow_with_the_skus(house: House, caller: Caller) -> None:
+    few, lots = many_skus(house, 2), many_skus(house, 60)
+
+    def statements(body: dict[str, object], rows: int) -> int:
+        with CaptureQueriesContext(connection) as seen:
+            answer = caller.post("availability", body)
+        assert len(answer.json()["results"]) == rows
+        return len(seen)
+
+    def items(codes: list[str]) -> list[dict[str, object]]:
+        return [{"sku": code, "shop": house.shop.code, "quantity": 2} for code in codes]
+
+    statements({"skus": few}, 2)  # the key's use is noted once a minute
+    assert statements({"skus": few}, 2) == statements({"skus": lots}, 60)
+    assert statements({"items": items(few)}, 2) == statements({"items": items(lots)}, 60)
+    where = {"by_location": True}
+    assert statements({"skus": few, **where}, 2) == statements({"skus": lots, **where}, 60)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"items": [{"sku": "a", "shop": "b"}], "skus": ["a"]},
+        {"items": [{"sku": "a", "shop": "b"}], "shops": ["b"]},
+        {"skus": []},
+        {"skus": ["nothing"]},
+        {"skus": ["a"] * 5001},
+    ],
+)
+def test_a_question_that_asks_nothing_or_too_much_is_refused(
+    house: House, caller: Caller, body: dict[str, object]
+) -> None:
+    assert caller.post("availability", body).status_code == 400

@@ -164,6 +164,7 @@ def test_a_shop_without_pools_and_a_sku_never_received_fall_short_for_different_
     assert [reasons[demand.line_key] for demand in demands] == ["no_pool", "no_stock"]
 
 
+@pytest.mark.usefixtures("broken_on_purpose")
 def test_nobody_sells_from_safety_stock() -> None:
     """Even if a row got past its constraint: the statement itself leaves this kind out."""
     scene = Scene(10)

@@ -11,10 +11,14 @@ from django.utils import timezone
 
 from integrations.models import ApiKey, Connection, Cursor, InboundMessage, ListingDrift, MessageLog
 from inventory.models import (
+    AlertRule,
     AllocationLine,
     AllocationRun,
+    CountLine,
+    CountSheet,
     Location,
     LocationGroup,
+    PoolingRule,
     PromotionLock,
     PromotionLockLine,
     PublishedStock,
@@ -25,11 +29,18 @@ from inventory.models import (
     SafetyRule,
     ShopPool,
     Shortage,
+    StockAlert,
+    StockComparison,
+    StockDifference,
     StockLevel,
     StockMovement,
     StockOperation,
     StockPool,
+    SupplyRule,
+    Transfer,
+    TransferLine,
 )
+from inventory.models.holds import HoldLimit, StockHold, StockHoldLine
 from inventory.models.ledger import Account
 from omni.kernel.models import AuditEntry, Job, OutboxEvent
 from orders.models import (
@@ -187,6 +198,35 @@ def make_world(name: str) -> World:
         by="system",
     )
     StockOperation.objects.create(key=f"asn-{name}", kind="receive", fingerprint="x", by="system")
+    make_papers(name, location, sku)
+    AlertRule.objects.create(group=group, shop=shop, sku=sku, units=20)
+    StockAlert.objects.create(sku=sku, group=group, shop=shop, level=20, sellable=9, lowest=9)
+    SupplyRule.objects.create(group=group, sku=sku)
+    comparison = StockComparison.objects.create(
+        location=location,
+        source=f"ERP-{name}",
+        basis="gross",
+        cut_off_at=now,
+        compared=1,
+        differing=1,
+        unknown=[[f"?{name}", "no SKU has this code"]],
+        by="system",
+    )
+    StockDifference.objects.create(
+        location=location,
+        sku=sku,
+        ours=10,
+        theirs=9,
+        basis="gross",
+        cut_off_at=now,
+        since=now,
+        comparison=comparison,
+    )
+    hold = StockHold.objects.create(
+        key=f"cart-{name}", shop=shop, buyer=f"buyer {name}", expires_at=now, created_by="system"
+    )
+    StockHoldLine.objects.create(hold=hold, sku=sku, quantity=1, line_key=uuid.uuid4())
+    HoldLimit.objects.create(shop=shop, units_per_shop=50)
     PublishedStock.objects.create(listing=listing, shop=shop, desired_quantity=9, desired_version=1)
     for what, ours, theirs in (
         ("title", f"Serum {name}", "x"),
@@ -275,6 +315,39 @@ def _make_quotas(name: str, group: LocationGroup, shop: Shop, sku: Sku) -> None:
             started_at=now - timedelta(hours=2),
             by="system",
         )
+
+
+def make_papers(name: str, location: Location, sku: Sku) -> None:
+    """A transfer and a count sheet in each of their states, and a rule that moves nobody."""
+    now = timezone.now()
+    group, _made = LocationGroup.objects.get_or_create(code="stores", defaults={"name": "Stores"})
+    store = Location.objects.create(code=f"ST-{name}", name=f"Store {name}", group=group, kind="store")
+    PoolingRule.objects.create(name=f"Stores of {name}", group=group, owners=[name], kinds=["store"])
+    for state in Transfer.State:
+        shipped = 0 if state in ("draft", "cancelled") else 3
+        transfer = Transfer.objects.create(
+            number=f"TR-{name}-{state}",
+            source=location,
+            destination=store,
+            state=state,
+            created_by="system",
+            shipped_at=now if shipped else None,
+        )
+        received = 3 if state == "closed" else 0
+        TransferLine.objects.create(
+            transfer=transfer, sku=sku, quantity=3, shipped=shipped, received=received
+        )
+    for counted, sheet_state in enumerate(CountSheet.State, 8):
+        sheet = CountSheet.objects.create(
+            number=f"CS-{name}-{sheet_state}",
+            location=location,
+            state=sheet_state,
+            counted_at=now,
+            created_by="system",
+            decided_by="system" if sheet_state in ("confirmed", "rejected") else "",
+        )
+        booked = None if sheet_state == "open" else 10
+        CountLine.objects.create(sheet=sheet, sku=sku, counted=counted, booked=booked)
 
 
 def _make_orders(name: str, shop: Shop, sku: Sku, location: Location) -> SalesOrder:

@@ -10,7 +10,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from integrations.models import ListingDrift
-from inventory.models import PublishedStock, QuotaRule, ShopExposure
+from inventory.models import (
+    PublishedStock,
+    QuotaRule,
+    ShopExposure,
+    StockAlert,
+    StockComparison,
+    StockDifference,
+)
 from orders.confirm import ConfirmedParcel, confirm_shipment
 from orders.models import FulfilmentOrder, ParcelLine, SalesOrder
 from orders.release import ReleaseAnswer, claim_planned, record_release_answers
@@ -29,6 +36,7 @@ from products.models import (
 from products.observe import SeenItem, observe_items
 from products.update import update_listings
 from tests.factories.api import Caller
+from tests.factories.inventory import make_documents
 from tests.factories.orders import NOON, House, line_draft, make_house, order_draft
 from tests.factories.prices import asked
 from tests.factories.products import ListingFactory
@@ -52,8 +60,13 @@ STATEMENTS = {
     "assortment-rules": 3,  # + their shops
     "assortment-runs": 3,  # + their shops
     "locations": 2,
+    "transfers": 3,  # + lines
+    "count-sheets": 3,  # + lines
     "stock/levels": 2,
     "stock/published": 2,
+    "stock/compares": 2,
+    "stock/differences": 2,
+    "stock/alerts": 2,
     "stock/exposures": 2,
     "quota-rules": 2,
     "orders": 2,
@@ -76,6 +89,13 @@ def furnish(house: House) -> None:
     told = {"what": "title", "ours": "a", "theirs": "b", "version": 1, "cause": "unsaid"}
     ListingDrift.objects.create(listing=listing, shop=house.shop, **told, **moments)
     PublishedStock.objects.create(listing=listing, shop=house.shop)
+    said: dict[str, Any] = {"location": house.location, "basis": "gross", "cut_off_at": NOON}
+    comparison = StockComparison.objects.create(source="ERP", by="user:1", **said)
+    StockDifference.objects.create(
+        sku=house.sku, ours=1, theirs=2, comparison=comparison, since=NOON, state="gone", **said
+    )
+    group = house.location.group
+    StockAlert.objects.create(sku=house.sku, group=group, level=9, sellable=1, lowest=1, state="closed")
     asked(house.sku, 99, shop=house.shop)
     QuotaRule.objects.create(group=house.location.group, shop=house.shop)
     shown = {"units_per_hour": 1, "low_water": 2, "part_from": 0, "part_to": 1}
@@ -87,6 +107,7 @@ def furnish(house: House) -> None:
     rule.shops.set([house.shop])
     run = AssortmentRun.objects.create(source="person", judged_at=NOON, created_by="user:1")
     AssortmentShop.objects.create(run=run, shop=house.shop)
+    make_documents(house)
     house.take(order_draft(line_draft(house.sku, sku_code="?")))
     ship(house, house.order())
 

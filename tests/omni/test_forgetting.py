@@ -16,6 +16,7 @@ from django.utils import timezone
 from integrations.forget import forget_old_drifts, forget_old_inbound
 from integrations.models import InboundMessage, ListingDrift
 from integrations.tasks import forget_messages
+from inventory.tasks import forget_old_holds
 from omni import settings as house_settings
 from omni.kernel.forget import forget_answers, forget_done_events, forget_rows
 from omni.kernel.imports import forget as imports
@@ -305,7 +306,7 @@ def test_every_night_everything_is_asked(house: House) -> None:
     two_versions(house)
     import_all(GOOD)
     inbound("done", done_at=timezone.now())
-    tasks = [forget_messages, forget_old_events, forget_payloads, forget_old_imports]
+    tasks = [forget_messages, forget_old_events, forget_payloads, forget_old_imports, forget_old_holds]
 
     for task in tasks:
         task()

@@ -181,6 +181,23 @@ def test_only_whoever_may_approve_sees_the_button(client: Client) -> None:
     assert listing.state_by == f"user:{user.pk}"
 
 
+def test_the_page_of_a_listing_offers_the_next_step_to_whoever_may_take_it(client: Client) -> None:
+    listing = a_draft(State.SUBMITTED)
+    user = User.objects.create_user("staff", "s@example.com", "x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_listing", "change_listing"]))
+    StaffScope.objects.create(user=user, shop=listing.shop)
+    client.force_login(user)
+    page = reverse("admin:products_listing_change", args=[listing.pk])
+    assert 'name="action"' not in client.get(page).content.decode()
+
+    user.user_permissions.add(Permission.objects.get(codename="approve_listing"))
+
+    shown = client.get(page).content.decode()
+    assert 'name="action" value="approve"' in shown
+    assert 'name="action" value="reject"' in shown
+    assert 'name="price"' not in shown  # what it costs is asked for and approved elsewhere
+
+
 def test_the_list_of_skus_drafts_them_in_the_chosen_shops(client: Client) -> None:
     client.force_login(User.objects.create_superuser("boss", "boss@example.com", "x"))
     shops, skus = [ShopFactory.create() for _ in range(3)], [SkuFactory.create() for _ in range(4)]

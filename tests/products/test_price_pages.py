@@ -79,8 +79,10 @@ def test_a_change_by_percent_is_shown_before_anything_happens_then_submitted(bos
     assert not Price.objects.exists()
     assert "116.10" in page
     assert "-10.0 %" in page
-    assert "no price to start from" in page
-    assert "below the floor price" in page
+    assert "There is no price to start from." in page
+    assert "It lies below the floor price of CN¥48.00" in page
+    assert "2 of them would be refused" in page
+    assert "every shop" in page
     result = boss.post(reverse(ASK), given | {"seen": seen_in(page)}).content.decode()
     assert list(Price.objects.order_by("sku_id").values_list("sku_id", "amount", "state")) == [
         (sku.pk, Decimal("116.10"), "submitted"),
@@ -89,6 +91,27 @@ def test_a_change_by_percent_is_shown_before_anything_happens_then_submitted(bos
     assert "There is no price to start from." in result
     assert "floor price of" in result
     assert Price.objects.get(sku=sku).requested_by == f"user:{User.objects.get(username='boss').pk}"
+
+
+def test_a_floor_that_begins_within_the_period_is_seen_before_anybody_has_asked(
+    boss: Client, sku: Sku, shop: Shop
+) -> None:
+    put_floor(sku, 120, since=timezone.now() + timedelta(days=30), at=timezone.now())
+
+    page = boss.post(reverse(ASK), answers(lines=sku.code, shop=shop.pk)).content.decode()
+
+    assert "It lies below the floor price of CN¥120.00" in page
+    assert shop.name in page
+
+
+def test_an_approved_price_in_the_way_is_seen_before_anybody_has_asked(boss: Client, sku: Sku) -> None:
+    now = timezone.now()
+    approved(sku, 80, kind="special", at=now, starts_at=now, ends_at=now + timedelta(days=9))
+    end = (timezone.localtime() + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M")
+
+    page = boss.post(reverse(ASK), answers(lines=sku.code, kind="special", ends_at=end)).content.decode()
+
+    assert "omni-refused" in page
 
 
 def test_what_changed_since_the_preview_is_shown_again_first(boss: Client, sku: Sku) -> None:
@@ -119,6 +142,7 @@ def test_each_line_may_carry_its_own_amount(boss: Client, sku: Sku, shop: Shop) 
         ({"lines": "A B C"}, "neither a SKU code"),
         ({"lines": "A nan"}, "neither a SKU code"),
         ({"value": ""}, "Say how much"),
+        ({"channel": "tpo"}, "tpo is not one of the available choices"),
         ({"kind": "special"}, "A special price has an end."),
         ({"ends_at": "2001-01-01T00:00"}, "It would end before it starts."),
     ],
@@ -150,10 +174,41 @@ def test_prices_are_approved_row_by_row_and_every_refusal_is_named(boss: Client,
     assert "floor price of" in page
 
 
+def test_whoever_approves_sees_what_would_change(boss: Client, sku: Sku, shop: Shop) -> None:
+    approved(sku, 120, shop=shop)
+    approved(sku, 70, shop=shop, kind="special", ends_at=timezone.now() + timedelta(days=9))
+    approved(sku, 200, shop=ShopFactory.create())
+    price = asked(sku, 90, shop=shop)
+
+    queue = boss.get(reverse("admin:products_price_queue", args=["to_approve"])).content.decode()
+    page = boss.get(reverse("admin:products_price_change", args=[price.pk])).content.decode()
+
+    for shown in (queue, page):
+        assert "CN¥120.00" in shown
+        assert "-25.0 %" in shown
+
+
+def test_the_page_of_a_price_has_the_buttons_of_whoever_looks(boss: Client, sku: Sku, shop: Shop) -> None:
+    price = asked(sku, 99, shop=shop)
+    address = reverse("admin:products_price_change", args=[price.pk])
+    looker = staff("view_price", shop=shop)
+
+    page = boss.get(address).content.decode()
+
+    assert all(f'name="action" value="{name}"' in page for name in ("approve", "reject", "withdraw"))
+    assert 'name="action"' not in looker.get(address).content.decode()
+    act(boss, "approve", price)
+    page = boss.get(address).content.decode()
+    assert 'value="withdraw"' in page
+    assert 'value="approve"' not in page
+
+
 def test_a_price_is_rejected_with_a_reason(boss: Client, sku: Sku) -> None:
     price = asked(sku, 99)
 
-    assert "reason" in act(boss, "reject", price)
+    question = act(boss, "reject", price)
+    assert "reason" in question
+    assert f"{sku.code} CN¥99.00" in question
     price.refresh_from_db()
     assert price.state == "submitted"
     act(boss, "reject", price, asked="1", reason="too cheap")

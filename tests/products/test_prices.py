@@ -107,12 +107,18 @@ def test_a_bad_draft_is_refused_alone_with_its_reason(sku: Sku, change: dict[str
     assert list(Price.objects.values_list("amount", "state")) == [(Decimal(88), "submitted")]
 
 
-def test_a_price_of_a_shop_is_in_its_money_and_not_of_a_channel_too(shop: Shop, sku: Sku) -> None:
-    drafts = [draft_of(sku, 99, shop=shop, currency="USD"), draft_of(sku, 99, shop=shop, channel="top")]
+def test_a_price_of_a_shop_is_in_its_money_and_one_of_a_channel_is_of_one_that_there_is(
+    shop: Shop, sku: Sku
+) -> None:
+    drafts = [
+        draft_of(sku, 99, shop=shop, currency="USD"),
+        draft_of(sku, 99, shop=shop, channel="top"),
+        draft_of(sku, 99, channel="tpo"),
+    ]
 
     outcomes = draft_prices(drafts=drafts, reason="", at=NOON, by=BUYER)
 
-    assert codes(outcomes) == ["wrong_currency", "two_scopes"]
+    assert codes(outcomes) == ["wrong_currency", "two_scopes", "unknown_channel"]
     assert not Price.objects.exists()
 
 

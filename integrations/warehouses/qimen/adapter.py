@@ -1,12 +1,12 @@
 """Speaks Qimen to one warehouse: delivery orders out, questions about them, cancellations, stock read.
 
-Source: Qimen documentation of deliveryorder.create, deliveryorder.query, order.cancel, inventory.query.
+Source: Qimen documentation of deliveryorder.create, deliveryorder.query, order.cancel, inventory.query, stock.query.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from integrations.contract import (
     ChannelUnavailable,
     DeliveryLine,
     DeliveryOrder,
+    StockPage,
     WarehouseAnswer,
     WarehouseStock,
 )
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _CRITERIA_MAX = 50
+_STOCK_PAGE = 100
+_STOCK_PAGES_MAX = 5000
 _SALE = "JYCK"
 
 # How it is said differs from vendor to vendor: the text is never believed alone, they are asked what they have.
@@ -164,11 +167,34 @@ class QimenAdapter:
                 key = (read_text(item, "itemCode"), read_text(item, "inventoryType") or "ZP")
                 free, locked = totals.get(key, (0, 0))
                 totals[key] = (free + _read_int(item, "quantity"), locked + _read_int(item, "lockQuantity"))
-        return [
-            # Qimen tells what is free and what is locked apart; a picker counts both
-            WarehouseStock(sku_code=code, quantity=free + locked, locked=locked, inventory_type=kind)
-            for (code, kind), (free, locked) in totals.items()
-        ]
+        return [_stock(code, kind, free, locked) for (code, kind), (free, locked) in totals.items()]
+
+    def list_stock(self, *, warehouse_code: str, owner_code: str) -> Iterator[StockPage]:
+        """By `stock.query`. A list whose length changes while it is read may have skipped a row: it is read again."""
+        first, seen = None, 0
+        for page in range(1, _STOCK_PAGES_MAX + 1):
+            content: dict[str, Node] = {
+                "warehouseCode": warehouse_code,
+                "ownerCode": owner_code,
+                "page": page,
+                "pageSize": _STOCK_PAGE,
+            }
+            response = self._call("stock.query", content, is_write=False)
+            if not _is_success(response):
+                refusal = _refusal("", response)
+                raise ChannelRejected(f"stock.query: {refusal.detail}", code=refusal.code)
+            items = read_items(response, "items", "item")
+            total = _read_int(response, "totalCount")
+            first = total if first is None else first
+            if total != first or (not items and seen < total):
+                raise ChannelUnavailable(
+                    f"stock.query: the list changed while it was read, {first} → {total}"
+                )
+            seen += len(items)
+            yield StockPage([_read_stock(item) for item in items], total)
+            if seen >= total:
+                return
+        raise ChannelRejected(f"stock.query: it does not end after {_STOCK_PAGES_MAX} pages")
 
     def _query_inventory(self, warehouse_code: str, owner_code: str, codes: Sequence[str]) -> list[Element]:
         criteria: list[Node] = [
@@ -300,6 +326,17 @@ def _read_found(number: str, response: Element) -> WarehouseAnswer | None:
         code=status,
         detail=f"the warehouse has it as {status}" if status else "",
     )
+
+
+def _read_stock(item: Element) -> WarehouseStock:
+    kind = read_text(item, "inventoryType") or "ZP"
+    free, locked = _read_int(item, "quantity"), _read_int(item, "lockQuantity")
+    return _stock(read_text(item, "itemCode"), kind, free, locked)
+
+
+def _stock(code: str, kind: str, free: int, locked: int) -> WarehouseStock:
+    """Qimen tells what is free and what is locked apart; a picker counts both."""
+    return WarehouseStock(sku_code=code, quantity=free + locked, locked=locked, inventory_type=kind)
 
 
 def _show_receiver(order: DeliveryOrder) -> Node:

@@ -26,6 +26,12 @@ DESCRIPTION = Description(
             _("For warehouses that leave out taobao.qimen."),
             kind="yes_no",
         ),
+        Need(
+            "stock_by_sku",
+            _("Ask for stock SKU by SKU"),
+            _("For warehouses without stock.query: only what we know to lie there is compared."),
+            kind="yes_no",
+        ),
         Need("sender.name", _("Sender: name")),
         Need("sender.mobile", _("Sender: mobile")),
         Need("sender.province", _("Sender: province")),

@@ -23,6 +23,7 @@ MEANINGS: Mapping[str, str] = {
     "progress_shuffled": "the steps of orderprocess.report arrive out of order",
     "callback_delayed": "a call-back is held back for some seconds",
     "callback_replayed": "a call-back that was accepted comes again later, byte for byte",
+    "stock_differs": "the warehouse believes that a unit more of an item lies there than does, as after a miscount",
     "query_500": "a query answers a 500",
     "truncated_answer": "an answer breaks off in the middle of its XML",
 }
