@@ -12,20 +12,26 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from integrations.models import ListingDrift
-from inventory.holds.hold import hold_stock
+from inventory.holds.hold import (
+    hold_stock,
+)
 from inventory.models import (
     AllocationLine,
     AllocationRun,
     CountSheet,
     PromotionLock,
     PublishedStock,
+    QuotaRule,
     Revocation,
+    ShopExposure,
     StockAlert,
     StockComparison,
     StockDifference,
     Transfer,
 )
-from inventory.models.holds import StockHold
+from inventory.models.holds import (
+    StockHold,
+)
 from orders.models import ParkedOrder, SalesOrder
 from products.models import (
     AssortmentRule,
@@ -79,6 +85,8 @@ LISTS = {
     "stock/compares": "id",
     "stock/differences": "id",
     "stock/alerts": "id",
+    "stock/exposures": "",
+    "quota-rules": "id",
     "orders": "number",
     "shipments": "id",
     "parked-orders": "id",
@@ -157,6 +165,9 @@ def furnish(name: str) -> House:
     )
     AssortmentShop.objects.create(run=run, shop=house.shop, state="planned")
     _allocate(house, name)
+    QuotaRule.objects.create(group=house.location.group, shop=house.shop, note=f"{name} rule")
+    shown = {"units_per_hour": 1, "low_water": 2, "part_from": 0, "part_to": 1}
+    ShopExposure.objects.create(group=house.location.group, shop=house.shop, sku=house.sku, **shown)
     house.order(line_draft(house.sku), outer_id=f"{name}-order")
     house.take(order_draft(line_draft(house.sku, sku_code="?"), outer_id=f"{name}-parked"))
     return house
@@ -440,6 +451,8 @@ def test_every_endpoint_is_in_this_walk(ours: House) -> None:
         "orders/<number>/cancel",
         "parked-orders/<pk>/retry",
         "stock/sellable",
+        "stock/<sku>/why",
+        "quota-rules/<pk>/end",
         "availability",
         "stock/receipts",
         "stock/counts",
