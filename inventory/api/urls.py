@@ -16,12 +16,12 @@ router.register("transfers", TransferView, "transfer")
 router.register("count-sheets", CountSheetView, "count-sheet")
 router.register("allocation-runs", allocation.AllocationRunView, "allocation-run")
 router.register("promotion-locks", allocation.PromotionLockView, "promotion-lock")
+router.register("quota-rules", quotas.QuotaRuleView, "quota-rule")
 router.register("revocations", allocation.RevocationView, "revocation")
 router.register("stock/holds", holds.StockHoldView, "stock-hold")
 router.register("stock/compares", CompareView, "stock-compare")
 router.register("stock/differences", DifferenceView, "stock-difference")
 router.register("stock/alerts", AlertView, "stock-alert")
-router.register("quota-rules", quotas.QuotaRuleView, "quota-rule")
 
 urlpatterns = [
     path("stock/levels", views.StockLevelView.as_view({"get": "list"}), name="stock-levels"),

@@ -270,6 +270,39 @@ def make_world(name: str) -> World:
     return World(brand, shop, sku, location, order)
 
 
+def make_papers(name: str, location: Location, sku: Sku) -> None:
+    """A transfer and a count sheet in each of their states, and a rule that moves nobody."""
+    now = timezone.now()
+    group, _made = LocationGroup.objects.get_or_create(code="stores", defaults={"name": "Stores"})
+    store = Location.objects.create(code=f"ST-{name}", name=f"Store {name}", group=group, kind="store")
+    PoolingRule.objects.create(name=f"Stores of {name}", group=group, owners=[name], kinds=["store"])
+    for state in Transfer.State:
+        shipped = 0 if state in ("draft", "cancelled") else 3
+        transfer = Transfer.objects.create(
+            number=f"TR-{name}-{state}",
+            source=location,
+            destination=store,
+            state=state,
+            created_by="system",
+            shipped_at=now if shipped else None,
+        )
+        received = 3 if state == "closed" else 0
+        TransferLine.objects.create(
+            transfer=transfer, sku=sku, quantity=3, shipped=shipped, received=received
+        )
+    for counted, sheet_state in enumerate(CountSheet.State, 8):
+        sheet = CountSheet.objects.create(
+            number=f"CS-{name}-{sheet_state}",
+            location=location,
+            state=sheet_state,
+            counted_at=now,
+            created_by="system",
+            decided_by="system" if sheet_state in ("confirmed", "rejected") else "",
+        )
+        booked = None if sheet_state == "open" else 10
+        CountLine.objects.create(sheet=sheet, sku=sku, counted=counted, booked=booked)
+
+
 def _make_quotas(name: str, group: LocationGroup, shop: Shop, sku: Sku) -> None:
     now = timezone.now()
     QuotaRule.objects.create(group=group, shop=shop, mode="lock_share", minimum=5, quota_ratio=Decimal("0.3"))
@@ -315,39 +348,6 @@ def _make_quotas(name: str, group: LocationGroup, shop: Shop, sku: Sku) -> None:
             started_at=now - timedelta(hours=2),
             by="system",
         )
-
-
-def make_papers(name: str, location: Location, sku: Sku) -> None:
-    """A transfer and a count sheet in each of their states, and a rule that moves nobody."""
-    now = timezone.now()
-    group, _made = LocationGroup.objects.get_or_create(code="stores", defaults={"name": "Stores"})
-    store = Location.objects.create(code=f"ST-{name}", name=f"Store {name}", group=group, kind="store")
-    PoolingRule.objects.create(name=f"Stores of {name}", group=group, owners=[name], kinds=["store"])
-    for state in Transfer.State:
-        shipped = 0 if state in ("draft", "cancelled") else 3
-        transfer = Transfer.objects.create(
-            number=f"TR-{name}-{state}",
-            source=location,
-            destination=store,
-            state=state,
-            created_by="system",
-            shipped_at=now if shipped else None,
-        )
-        received = 3 if state == "closed" else 0
-        TransferLine.objects.create(
-            transfer=transfer, sku=sku, quantity=3, shipped=shipped, received=received
-        )
-    for counted, sheet_state in enumerate(CountSheet.State, 8):
-        sheet = CountSheet.objects.create(
-            number=f"CS-{name}-{sheet_state}",
-            location=location,
-            state=sheet_state,
-            counted_at=now,
-            created_by="system",
-            decided_by="system" if sheet_state in ("confirmed", "rejected") else "",
-        )
-        booked = None if sheet_state == "open" else 10
-        CountLine.objects.create(sheet=sheet, sku=sku, counted=counted, booked=booked)
 
 
 def _make_orders(name: str, shop: Shop, sku: Sku, location: Location) -> SalesOrder:

@@ -12,7 +12,9 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from integrations.models import ListingDrift
-from inventory.holds.hold import hold_stock
+from inventory.holds.hold import (
+    hold_stock,
+)
 from inventory.models import (
     AllocationLine,
     AllocationRun,
@@ -27,7 +29,9 @@ from inventory.models import (
     StockDifference,
     Transfer,
 )
-from inventory.models.holds import StockHold
+from inventory.models.holds import (
+    StockHold,
+)
 from orders.models import ParkedOrder, SalesOrder
 from products.models import (
     AssortmentRule,
