@@ -26,8 +26,11 @@ ON_HAND = """
     WHERE l.group_id = %s AND v.sku_id = ANY(%s::bigint[]) AND v.grade = 'good' GROUP BY v.sku_id
 """
 DRAWN = f"""
-    SELECT shop_id, sku_id, pool_id, free, owed, publish_ratio, buffer, maximum, low_water, part_from, part_to
-    FROM ({SHARES}) shares
+    SELECT s.shop_id, s.sku_id, s.pool_id, s.free, s.owed, s.publish_ratio, s.buffer, s.maximum, s.low_water,
+           x.part_from, x.part_to
+    FROM ({SHARES}) s
+    LEFT JOIN inventory_shopexposure x
+      ON s.low_water IS NOT NULL AND x.sku_id = s.sku_id AND x.group_id = s.group_id AND x.shop_id = s.shop_id
 """  # noqa: S608 - put together from constants
 # Units on their way from one shop's quota to another's, and those that a shop gives up.
 COMING = """
@@ -53,11 +56,11 @@ class Share(NamedTuple):
     def shown(self) -> int:
         """The units of this pool that the shop shows."""
         left = max(self.free - self.owed, 0)
-        if self.low_water is None or self.part_from is None or self.part_to is None:
+        if self.low_water is None or left >= self.low_water or self.ratio <= 0:
             return _down(left * self.ratio)
-        if left < self.low_water and self.ratio > 0:
-            return _up(left * self.part_to) - _up(left * self.part_from)
-        return _down(left * self.ratio)
+        if self.part_from is None or self.part_to is None:
+            return 0  # the pool is divided among others
+        return _up(left * self.part_to) - _up(left * self.part_from)
 
 
 def shown_of(shares: Iterable[Share]) -> int:
