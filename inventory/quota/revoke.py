@@ -3,7 +3,7 @@
 Two phases: the units leave the shop's pool at once, so that its number falls; they arrive elsewhere only after the
 channel has acknowledged that number *and* the shop's orders were read once after that. Meanwhile they lie in the pool
 of kind `revoking` that bears the shop's code, on which the shop's own late orders may still draw. So what a channel
-shows, and what it has sold and not told, is always covered, also of a channel that never answers again.
+shows, and what it has sold and not told, is covered, also of a channel that never answers again.
 """
 
 from __future__ import annotations
@@ -115,14 +115,22 @@ _SHOWN = """
 """
 # The channel has acknowledged no more than we want it to show, and no call is under way that would show more. That the
 # versions be equal would be too much to ask: of a SKU that sells, a newer one is always due.
+_MORE = """
+    p.acked_quantity IS NULL OR p.acked_quantity > p.desired_quantity
+    OR p.sent_version > p.acked_version AND p.sent_quantity > p.desired_quantity
+"""
 _UNTOLD = _SHOWN % (
     "",
     "",
-    """
-    EXISTS (SELECT FROM inventory_stockchange n WHERE n.sku_id = r.sku_id AND n.at <= r.started_at)
-    OR p.acked_quantity IS NULL OR p.acked_quantity > p.desired_quantity
-    OR p.sent_version > p.acked_version AND p.sent_quantity > p.desired_quantity
-    """,
+    f"EXISTS (SELECT FROM inventory_stockchange n WHERE n.sku_id = r.sku_id AND n.at <= r.started_at) OR {_MORE}",
+)
+# Numbers are absolute: what the channel had sold and not told yet when it took its number, that number has put on sale
+# again. The orders that were read since say how many those are; until the channel shows so many less, they are covered
+# by nothing but the units that wait here. So the number is looked at once more, with all that is noted planned.
+_SHOWS_MORE = _SHOWN % (
+    "",
+    "",
+    f"EXISTS (SELECT FROM inventory_stockchange n WHERE n.sku_id = r.sku_id) OR {_MORE}",
 )
 _UNREAD = _SHOWN % (
     "",
@@ -139,7 +147,8 @@ TELL = f"""
     WHERE r.id = told.id
 """  # noqa: S608 - put together from constants
 READY = f"""
-    SELECT r.id FROM inventory_revocation r WHERE r.state = 'pulling' AND NOT EXISTS ({_UNREAD}) ORDER BY r.id
+    SELECT r.id FROM inventory_revocation r
+    WHERE r.state = 'pulling' AND NOT EXISTS ({_UNREAD}) AND NOT EXISTS ({_SHOWS_MORE}) ORDER BY r.id
 """  # noqa: S608 - put together from constants
 # Promised when the rest went on, and free again since. The channel was told long ago. What is outstanding of those that
 # are open is not theirs. Plan: revocation_not_all_arrived.
@@ -307,9 +316,9 @@ def advance_revocations(*, pulled: Mapping[int, datetime], at: datetime, by: str
     """Let go on what may go on. Returns how many revocations have ended.
 
     `pulled`: by shop, the moment before which every order of its channel has been read; a shop that is missing is
-    waited for. First: what the channel has acknowledged waits for its orders; then: what its orders were read after
-    arrives where it was bound for, as far as the shop's own late orders have left it. A lock that has ended meanwhile
-    is passed by: its units go where new stock goes.
+    waited for. First: what the channel has acknowledged waits for its orders; then: once its orders were read after
+    that, and it shows no more than they have left, the units arrive where they were bound for, as far as the shop's own
+    late orders have left them. A lock that has ended meanwhile is passed by: its units go where new stock goes.
     """
     with transaction.atomic():
         execute(TELL, {"at": at})

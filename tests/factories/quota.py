@@ -16,6 +16,7 @@ from inventory.availability import sellable_stock
 from inventory.models import (
     AllocationLine,
     AllocationRun,
+    DailyDemand,
     Location,
     QuotaRule,
     Revocation,
@@ -23,6 +24,7 @@ from inventory.models import (
 )
 from inventory.publish import claim_due_stock, plan_published_stock, record_stock_answers
 from inventory.quota.apply import start_apply
+from inventory.quota.demand import local_day
 from inventory.quota.derive import derive_draws
 from inventory.quota.plan import start_allocation
 from inventory.quota.revoke import advance_revocations
@@ -47,6 +49,15 @@ def work(limit: int = 10) -> list[Job]:
             break
         done.append(run_job(job=job, works=JOBS))
     return done
+
+
+def sell_much(shop: Shop, sku: Sku, units: int) -> None:
+    """So many units were asked of the shop yesterday. One line of them moves yet: the doctor leaves the day alone."""
+    at = timezone.now() - timedelta(days=1)
+    line = Demand(uuid4(), shop.pk, sku.pk, 1)
+    reserve_stock(wanted=[line], at=at, by="test")
+    release_stock(releases=[Release(line.line_key)], at=at, by="test")
+    DailyDemand.objects.create(day=local_day(at), shop=shop, sku=sku, units=units)
 
 
 @dataclass
