@@ -159,6 +159,8 @@ def derive_draws(*, shop_ids: Collection[int] | None = None, at: datetime) -> in
     execute(TAKE_FROM_HAND, {"shops": shops})
     execute(GIVE_BACK_TO_HAND, {"shops": shops})
     changed = fetch_all(DERIVE, {"shops": shops, "skus": None, "at": at})
+    # A shop that sold its quota alone has its row of the shared pool only now.
+    execute(GIVE_BACK_TO_HAND, {"shops": shops})
     whole = {shop_id for shop_id, sku_id in changed if sku_id is None}
     if whole:
         mark_shares_changed(shop_ids=whole)
