@@ -14,7 +14,7 @@ from inventory.book import NotFree as NotFree
 from inventory.book import UnknownPlace, refuse_bundles, take_operation
 from inventory.events import StockRaised
 from inventory.lock import LockDidNotHold, LockedPool, lock_pools
-from inventory.models import LocationGroup
+from inventory.models import LocationGroup, PromotionLock
 from inventory.models.ledger import Account, MovementKind
 from inventory.models.stock import PoolKind
 from inventory.record import FILL_SHORTAGES, Movement, mark_changed, record_movements
@@ -147,8 +147,7 @@ def move_between_pools(*, key: str, moves: Sequence[PoolMove], at: datetime, by:
         giver, taker = pools.get(move.from_pool_id), pools.get(move.to_pool_id)
         if not giver or not taker or (giver.group_id, giver.sku_id) != (taker.group_id, taker.sku_id):
             raise PoolsDiffer(_("Units can only move between two pools of one group and one SKU."))
-        if PoolKind.REVOKING in (giver.kind, taker.kind):
-            raise PoolsDiffer(_("What is being taken back from a shop moves when its channel knows of it."))
+        _refuse_kept(giver, taker)
         leaving[giver.id] += move.quantity
     for pool_id, quantity in leaving.items():
         if quantity > pools[pool_id].free:
@@ -159,6 +158,15 @@ def move_between_pools(*, key: str, moves: Sequence[PoolMove], at: datetime, by:
             )
     write_moves(moves, pools=pools, at=at, by=by, document=key)
     return True
+
+
+def _refuse_kept(*pools: LockedPool) -> None:
+    """Others keep count of what goes in and out of these: taking back from shops, and promotions."""
+    if any(pool.kind == PoolKind.REVOKING for pool in pools):
+        raise PoolsDiffer(_("What is being taken back from a shop moves when its channel knows of it."))
+    locks = [pool.label for pool in pools if pool.kind == PoolKind.LOCK]
+    if locks and PromotionLock.objects.filter(code__in=locks).exists():
+        raise PoolsDiffer(_("Units of a promotion are moved by the promotion: change it, or end it."))
 
 
 def write_moves(

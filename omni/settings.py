@@ -247,6 +247,7 @@ SPECTACULAR_SETTINGS = {
         "Stage": "orders.states.Stage",
         "FulfilmentState": "orders.states.FulfilmentState",
         "Grade": "inventory.models.stock.Grade",
+        "Discrepancy": "inventory.models.TransferLine.Discrepancy",
         "OrderState": "orders.api.serializers.STATES",
         "CaptureResult": "orders.api.serializers.RESULTS",
         "PriceKind": "products.models.Price.Kind",
@@ -254,6 +255,11 @@ SPECTACULAR_SETTINGS = {
         "DefineLineResult": "products.api.products_in.LINE_RESULTS",
         "AssortmentState": "products.models.assortment.AssortmentRun.State",
         "AssortmentLineState": "products.models.assortment.AssortmentRow.State",
+        "PoolKind": "inventory.models.stock.PoolKind",
+        "AllocationState": "inventory.models.AllocationRun.State",
+        "AllocationLineState": "inventory.models.AllocationLine.State",
+        "PromotionLockState": "inventory.models.PromotionLock.State",
+        "RevocationState": "inventory.models.Revocation.State",
     },
 }
 

@@ -18,7 +18,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from inventory.models import Location, StockComparison, StockDifference
+from inventory.models import Location, StockBasis, StockComparison, StockDifference
 from inventory.network.causes import NONE_KNOWN, causes_of
 from inventory.network.decide import Decided, book_theirs, explain_differences, take_differences
 from omni.kernel.actors import user_actor
@@ -28,6 +28,11 @@ from omni.kernel.sentences import read_sentence
 from products.admin.scoped import ScopedAdmin, choice_filter
 
 State = StockDifference.State
+# In a column there is no room for the sentence that each stands for.
+BASES: Mapping[str, Any] = {
+    StockBasis.GROSS: pgettext_lazy("stock basis", "gross"),
+    StockBasis.NET: pgettext_lazy("stock basis", "net"),
+}
 
 DIFFERENCE_QUEUES = {
     "open": Queue(
@@ -138,7 +143,7 @@ class StockComparisonAdmin(ScopedAdmin):
         "source",
         "show_basis",
         "cut_off_at",
-        "is_complete",
+        "show_scope",
         "compared",
         "show_differing",
         "show_unknown_count",
@@ -162,8 +167,14 @@ class StockComparisonAdmin(ScopedAdmin):
         return row.external_number or str(row)
 
     @column(description=_("basis"))
-    def show_basis(self, row: StockComparison) -> str:
-        return row.get_basis_display()
+    def show_basis(self, row: StockComparison) -> Any:
+        return BASES.get(row.basis, row.basis)
+
+    @column(description=_("names"), label={"all": "success", "part": ""})
+    def show_scope(self, row: StockComparison) -> tuple[str, Any]:
+        if row.is_complete:
+            return "all", pgettext_lazy("stock compare", "all that lies there")
+        return "part", pgettext_lazy("stock compare", "a part")
 
     @column(description=_("differing"))
     def show_differing(self, row: StockComparison) -> str:
@@ -303,8 +314,8 @@ class StockDifferenceAdmin(ScopedAdmin):
         return ("more" if units > 0 else "less" if units else "equal"), f"{units:+d}" if units else "0"
 
     @column(description=_("basis"))
-    def show_basis(self, row: StockDifference) -> str:
-        return row.get_basis_display()
+    def show_basis(self, row: StockDifference) -> Any:
+        return BASES.get(row.basis, row.basis)
 
     @column(description=_("age"))
     def show_age(self, row: StockDifference) -> str:

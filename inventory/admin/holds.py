@@ -60,7 +60,7 @@ class StockHoldAdmin(ScopedAdmin):
         "key",
         "shop",
         "buyer",
-        "show_state",
+        "state",
         "show_goods",
         "show_left",
         "expires_at",

@@ -37,7 +37,7 @@ class PastedLines(forms.CharField):
         self.units_min = units_min
         self.skus = Sku.objects.none()
         super().__init__(
-            label=_("Lines"),
+            label=_("Goods"),
             help_text=_(
                 "One a line: SKU code or barcode, then the units, with a tab between, as copied from a sheet."
                 " A grade may stand behind."

@@ -56,8 +56,8 @@ def _moment(label: Any) -> forms.DateTimeField:
 
 
 class PlanForm(forms.Form):
-    source = forms.ModelChoiceField(Location.objects.none(), label=_("From"))
-    destination = forms.ModelChoiceField(Location.objects.none(), label=_("To"))
+    source = forms.ModelChoiceField(Location.objects.none(), label=_("From location"))
+    destination = forms.ModelChoiceField(Location.objects.none(), label=_("To location"))
     expected_at = _moment(_("Expected at"))
     note = forms.CharField(label=_("Note"), max_length=200, required=False)
     lines = PastedLines(units_min=1)

@@ -86,8 +86,8 @@ class GoodsIn(StrictSerializer):
     owner = Code(max_length=32, default="own")
 
 
-class NothingIn(StrictSerializer):
-    """An act that needs no words."""
+class SubmitIn(StrictSerializer):
+    """To finish counting needs no words."""
 
 
 class ReasonIn(StrictSerializer):
@@ -551,14 +551,14 @@ class CountSheetView(ReadingView):
 
     @extend_schema(
         operation_id="count_sheets_submit",
-        request=NothingIn,
+        request=SubmitIn,
         parameters=[PARAMETER],
         responses={200: CountSheetOut},
     )
     @action(detail=True, methods=["post"])
     def submit(self, request: Request, number: str) -> Response:
         """Counting is finished: what the books said at that moment stands beside each count."""
-        READ_NOTHING.run_validation(request.data or {})
+        READ_SUBMIT.run_validation(request.data or {})
         at, by = timezone.now(), actor_of(request)
         return self._act(request, lambda sheet: submit_count_sheet(sheet_id=sheet.pk, at=at, by=by))
 
@@ -589,6 +589,6 @@ class CountSheetView(ReadingView):
         return self._act(request, lambda sheet: reject_count_sheet(sheet_id=sheet.pk, at=at, by=by, **said))
 
 
-READ_SWITCH, READ_NOTHING, READ_REASON = SwitchIn(), NothingIn(), ReasonIn()
+READ_SWITCH, READ_SUBMIT, READ_REASON = SwitchIn(), SubmitIn(), ReasonIn()
 READ_TRANSFER, READ_SHIP, READ_RECEIPT = TransferIn(), TransferShipIn(), TransferReceiptIn()
 READ_CLOSE, READ_SHEET = TransferCloseIn(), CountSheetIn()

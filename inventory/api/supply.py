@@ -76,7 +76,7 @@ class AlertView(ReadingView):
         return self.queryset.filter(visible_skus(self.request, "sku"), mine)
 
 
-class SuggestionOut(serializers.Serializer[Any]):
+class SupplySuggestionOut(serializers.Serializer[Any]):
     """reorder point = per day × lead days + safety; need = per day × (lead + cover days) + safety − position, rounded
     up; `suggested`: at least the minimum, in whole packs."""
 
@@ -103,9 +103,9 @@ class SuggestionOut(serializers.Serializer[Any]):
         return row.terms()
 
 
-class SuggestionListOut(serializers.Serializer[Any]):
+class SupplySuggestionListOut(serializers.Serializer[Any]):
     next = serializers.CharField(allow_null=True)
-    results = SuggestionOut(many=True)
+    results = SupplySuggestionOut(many=True)
 
 
 class SuggestionView(HouseView):
@@ -122,7 +122,7 @@ class SuggestionView(HouseView):
             OpenApiParameter("cursor", str, description="As `next` says it."),
             OpenApiParameter("page_size", {"type": "integer", "minimum": 1, "maximum": 200}),
         ],
-        responses=SuggestionListOut,
+        responses=SupplySuggestionListOut,
     )
     def get(self, request: Request) -> Response:
         given = _given(request)
@@ -138,7 +138,7 @@ class SuggestionView(HouseView):
         if len(rows) > size:
             here = request.build_absolute_uri()
             link = replace_query_param(here, "cursor", f"{page[-1].sku_id}-{page[-1].group_id}")
-        return Response({"next": link, "results": SuggestionOut(page, many=True).data})
+        return Response({"next": link, "results": SupplySuggestionOut(page, many=True).data})
 
 
 def _given(request: Request) -> dict[str, str]:

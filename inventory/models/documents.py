@@ -311,4 +311,4 @@ class StockDifference(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.sku_id}@{self.location_id}: {self.ours} / {self.theirs}"
+        return f"{self.sku.code} @ {self.location.code}: {self.ours} / {self.theirs}"

@@ -83,7 +83,7 @@ class StockAlert(models.Model):
         indexes = [models.Index(fields=["id"], condition=models.Q(state="open"), name="stock_alert_open")]
 
     def __str__(self) -> str:
-        return f"{self.sku_id}: {self.sellable} < {self.level}"
+        return f"{self.sku.code} @ {(self.shop or self.group).code}: {self.sellable} / {self.level}"
 
 
 class StockWatch(models.Model):

@@ -333,7 +333,7 @@ class _Shelf:
             )
         total = units + sum(kept[shop] for shop in own)
         shares = share_by_demand(total, forecasts).quantities
-        if sum(shares) < total and all(self.terms[shop].mode == Mode.EXCLUSIVE for shop in own):
+        if own and sum(shares) < total and all(self.terms[shop].mode == Mode.EXCLUSIVE for shop in own):
             shares = _hand_out_rest(total, shares, forecasts)
         return [share - kept[shop] for shop, share in zip(own, shares, strict=True)]
 
@@ -378,11 +378,9 @@ class _Shelf:
 
 def _hand_out_rest(total: int, shares: Sequence[int], forecasts: Sequence[Forecast]) -> list[int]:
     """Where no shop draws on a shared pool, what is beyond all service levels is divided as what each has."""
-    rest = total - sum(shares)
     granted = sum(shares)
-    weights = [Decimal(share) / granted if granted else Decimal(0) for share in shares]
-    if not granted:
-        weights = [Decimal(1) / len(shares)] * len(shares)
+    rest = total - granted
+    weights = [Decimal(share) / granted if granted else Decimal(1) / len(shares) for share in shares]
     rooms = [
         None if f.ceiling is None else max(0, f.ceiling - share)
         for f, share in zip(forecasts, shares, strict=True)

@@ -55,7 +55,8 @@ PEERS = """
 """
 
 # Every promise and shortage is added up once more and set beside the days that were rolled up. Left out: what changed
-# within SETTLED_HOURS, and what is still owed, which may shrink at any time; the next night adds it up again.
+# within SETTLED_HOURS, and what is still owed, which may shrink at any time; the next night adds it up again. Days
+# before the first line of the house were brought along from elsewhere.
 DEMAND_AGAINST_LINES = """
     WITH held AS (
         SELECT line_key, min(created_at) AS first_at, max(changed_at) AS changed_at, min(sku_id) AS sku_id,
@@ -71,7 +72,7 @@ DEMAND_AGAINST_LINES = """
     ), both_sides AS (
         SELECT day, shop_id, sku_id, units AS rolled_units, lost AS rolled_lost, 0 AS units, 0 AS lost,
                false AS is_moving
-        FROM inventory_dailydemand
+        FROM inventory_dailydemand WHERE day >= (SELECT min(day) FROM lines)
         UNION ALL
         SELECT l.day, l.shop_id, l.sku_id, 0, 0, l.units, l.lost, coalesce(l.is_moving, false)
         FROM lines l WHERE l.shop_id IS NOT NULL AND EXISTS (SELECT FROM inventory_dailydemand d WHERE d.day = l.day)

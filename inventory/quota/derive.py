@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from inventory.quota.open import PoolName, columns_of
 from inventory.quota.safety import BUFFERS
 from inventory.quota.scopes import DEFAULT_RULES, OWN_RULES
 from inventory.record import mark_shares_changed
@@ -147,6 +148,19 @@ GIVE_BACK_TO_HAND = f"""
 """  # noqa: S608 - put together from constants
 
 
+# Shops that have a pool of their own, of these, which they do not draw on yet.
+UNDRAWN = """
+    SELECT DISTINCT s.id
+    FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[]) AS v(group_id, sku_id, kind, label)
+    JOIN products_shop s ON s.code = v.label
+    WHERE v.kind IN ('quota', 'revoking') AND NOT EXISTS (
+        SELECT FROM inventory_shoppool d
+        WHERE d.shop_id = s.id AND d.group_id = v.group_id AND d.kind = v.kind AND d.label = v.label AND (
+            d.sku_id = v.sku_id OR d.sku_id IS NULL AND NOT EXISTS (
+                SELECT FROM inventory_shoppool own WHERE own.shop_id = s.id AND own.sku_id = v.sku_id)))
+"""
+
+
 @transaction.atomic
 def derive_draws(*, shop_ids: Collection[int] | None = None, at: datetime) -> int:
     """Make the derived rows of these shops (None: of all) say what rules, locks and buffers say at this moment.
@@ -170,3 +184,11 @@ def derive_draws(*, shop_ids: Collection[int] | None = None, at: datetime) -> in
             shop_ids={shop_id for shop_id, _sku_id in rest}, sku_ids={sku_id for _shop_id, sku_id in rest}
         )
     return len(set(changed))
+
+
+def draw_on_new_pools(names: Collection[PoolName], *, at: datetime) -> None:
+    """Have the shops whose own pools these are draw on them: they were opened just now. After the pools were locked."""
+    columns = columns_of(names)
+    shops = [row[0] for row in fetch_all(UNDRAWN, columns)] if columns else []
+    if shops:
+        derive_draws(shop_ids=shops, at=at)

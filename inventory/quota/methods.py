@@ -19,6 +19,8 @@ from inventory.quota.shelves import Policy, Quota, Shelf, Term
 from omni.kernel.sentences import Sentence, sentence
 
 NO_QUOTA = Quota()
+# Reading the value of a member costs as much as the rest of a line.
+QUOTA, BASE, SHARED = PoolKind.QUOTA.value, PoolKind.BASE.value, PoolKind.SHARED.value
 RATIO_INPUTS = (
     '{"supply": %d, "ratio": "%s", "promised": %d, "coming": %d, "minimum": %d, "maximum": %s,'
     ' "priority": %d}'
@@ -86,14 +88,13 @@ def by_hand(targets: Mapping[int, Sequence[tuple[int, str, int]]]) -> Method:
 # By ratio ----------------------------------------------------------------------------------------------------
 
 
-class _Ratios(NamedTuple):
-    """What the same rules mean for every SKU for which they hold."""
+class _Due(NamedTuple):
+    """What a shop is due of so many units, with what is said of that where nothing is promised or on its way."""
 
-    terms: tuple[Term, ...]
-    parts: tuple[Part, ...]
-    plain: tuple[str, ...]
-    raised: tuple[str, ...]
-    lowered: tuple[str, ...]
+    term: Term
+    target: int
+    inputs: str
+    reason: str
 
 
 def by_ratio(shelf: Shelf) -> list[Wish]:
@@ -102,72 +103,83 @@ def by_ratio(shelf: Shelf) -> list[Wish]:
     Supply is what nobody keeps: base, shared and the quotas of the shops that have a ratio, with what is on its way to
     them. What no ratio takes stays in base and shared; safety stock and the locks of promotions are no supply.
     """
-    ratios = _ratios_of(shelf.policy)
-    if not ratios.terms:
+    own = _with_ratio(shelf.policy)
+    if not own:
         return _gone(shelf)
-    quotas = [shelf.quotas.get(term.code, NO_QUOTA) for term in ratios.terms]
-    supply = shelf.base + shelf.shared + sum([quota.granted + quota.coming for quota in quotas])
-    parts: Sequence[Part] = ratios.parts
-    if any(quota.reserved > part.floor for quota, part in zip(quotas, parts, strict=True)):
-        parts = [_hold(part, quota.reserved) for quota, part in zip(quotas, parts, strict=True)]
+    supply = shelf.base + shelf.shared
+    is_bound = False
+    quotas = []
+    for term in own:
+        quota = shelf.quotas.get(term.code, NO_QUOTA)
+        quotas.append(quota)
+        supply += quota.granted + quota.coming
+        is_bound = is_bound or quota.reserved > term.minimum
+    # Of very many SKUs there are as many units: what each shop is due of them is worked out once.
+    due = _share(own, supply, tuple([q.reserved for q in quotas])) if is_bound else _due(shelf.policy, supply)
     wishes = _gone(shelf)
-    for place, target in enumerate(share_by_ratio(supply, parts)):
-        quota = quotas[place]
-        target = max(target, quota.reserved)
-        if target == quota.granted + quota.coming:
-            continue
-        term = ratios.terms[place]
-        due = supply * parts[place].weight
-        said = ratios.raised if target > due + 1 else ratios.lowered if target < due - 1 else ratios.plain
-        inputs = RATIO_INPUTS % (
-            supply,
-            term.ratio,
-            quota.reserved,
-            quota.coming,
-            term.minimum,
-            "null" if term.maximum is None else term.maximum,
-            term.priority,
-        )
-        wishes.append(Wish(term.shop_id, term.code, target, inputs, said[place] % supply))
+    for quota, (term, target, inputs, reason) in zip(quotas, due, strict=True):
+        if target != quota.granted + quota.coming:
+            if quota.reserved or quota.coming:
+                inputs = _ratio_inputs(term, supply, quota)
+            wishes.append(Wish(term.shop_id, term.code, target, inputs, reason))
     return wishes
 
 
 @lru_cache(maxsize=8192)
-def _ratios_of(policy: Policy) -> _Ratios:
-    own = tuple(term for term in policy.terms if term.has_quota and term.ratio)
-    texts = {
-        "plain": sentence("%(ratio)s %% of %(supply)d units."),
-        "raised": sentence(
-            "%(ratio)s %% of %(supply)d units would be fewer than its minimum of %(minimum)s, or than is promised."
-        ),
-        "lowered": sentence(
-            "%(ratio)s %% of %(supply)d units would be more than its maximum of %(maximum)s, or than others leave."
-        ),
-    }
-    said = {
-        name: tuple(
-            with_holes(
-                text,
-                "supply",
-                ratio=_percent(term.ratio),
-                minimum=str(term.minimum),
-                maximum="–" if term.maximum is None else str(term.maximum),
-            )
-            for term in own
+def _with_ratio(policy: Policy) -> tuple[Term, ...]:
+    return tuple(term for term in policy.terms if term.has_quota and term.ratio)
+
+
+@lru_cache(maxsize=65536)
+def _due(policy: Policy, supply: int) -> tuple[_Due, ...]:
+    own = _with_ratio(policy)
+    return _share(own, supply, (0,) * len(own))
+
+
+def _share(own: Sequence[Term], supply: int, reserved: Sequence[int]) -> tuple[_Due, ...]:
+    parts = [
+        Part(
+            term.ratio or Decimal(0),
+            max(term.minimum, held),
+            term.maximum if term.maximum is None else max(term.maximum, held),
         )
-        for name, text in texts.items()
-    }
-    parts = tuple(Part(term.ratio or Decimal(0), term.minimum, term.maximum) for term in own)
-    return _Ratios(own, parts, **said)
+        for term, held in zip(own, reserved, strict=True)
+    ]
+    shares = []
+    for term, held, share in zip(own, reserved, share_by_ratio(supply, parts), strict=True):
+        target = max(share, held)
+        plain = supply * (term.ratio or 0)
+        text = _RAISED if target > plain + 1 else _LOWERED if target < plain - 1 else _PLAIN
+        values = {
+            "ratio": f"{(term.ratio or 0) * 100:.2f}".rstrip("0").rstrip("."),
+            "supply": supply,
+            "minimum": term.minimum,
+            "maximum": "–" if term.maximum is None else str(term.maximum),
+        }
+        shares.append(_Due(term, target, _ratio_inputs(term, supply, NO_QUOTA), str(text % values)))
+    return tuple(shares)
 
 
-def _percent(ratio: Decimal | None) -> str:
-    return f"{(ratio or Decimal(0)) * 100:.2f}".rstrip("0").rstrip(".")
+_PLAIN = sentence("%(ratio)s %% of %(supply)d units.")
+_RAISED = sentence(
+    "%(ratio)s %% of %(supply)d units would be fewer than its minimum of %(minimum)s, or than is promised."
+)
+_LOWERED = sentence(
+    "%(ratio)s %% of %(supply)d units would be more than its maximum of %(maximum)s, or than others leave."
+)
 
 
-def _hold(part: Part, reserved: int) -> Part:
-    ceiling = part.ceiling if part.ceiling is None else max(part.ceiling, reserved)
-    return Part(part.weight, max(part.floor, reserved), ceiling)
+def _ratio_inputs(term: Term, supply: int, quota: Quota) -> str:
+    maximum = "null" if term.maximum is None else term.maximum
+    return RATIO_INPUTS % (
+        supply,
+        term.ratio,
+        quota.reserved,
+        quota.coming,
+        term.minimum,
+        maximum,
+        term.priority,
+    )
 
 
 def _gone(shelf: Shelf) -> list[Wish]:
@@ -319,37 +331,25 @@ def settle(shelf: Shelf, wishes: Sequence[Wish], *, intake: str) -> list[Line]:
     """
     if not wishes:
         return []
-    more, less = 0, 0
-    changes: list[tuple[Wish, Quota, int]] = []
-    for wish in wishes:
-        quota = shelf.quotas.get(wish.code, NO_QUOTA)
-        change = wish.target - quota.granted - quota.coming
-        if change < 0:
-            change = max(change, quota.reserved - quota.granted)
-            less -= change
-        else:
-            more += change
-        changes.append((wish, quota, change))
-    free = shelf.base_free + shelf.shared_free
-    reasons: dict[str, str] = {}
-    if more > free + less:
-        changes, reasons = _cut(changes, more, free + less)
-        more = free + less
+    more = less = 0
     lines = []
-    for wish, quota, change in changes:
-        if change:
-            held = quota.granted + quota.coming
-            reason = reasons.get(wish.code, wish.reason)
-            lines.append(
-                Line(wish.shop_id, PoolKind.QUOTA.value, wish.code, held, held + change, wish.inputs, reason)
-            )
+    for shop_id, code, target, inputs, reason in wishes:
+        quota = shelf.quotas.get(code, NO_QUOTA)
+        held = quota.granted + quota.coming
+        if target < held:
+            target = max(target, held - quota.granted + quota.reserved)
+            less += held - target
+        else:
+            more += target - held
+        if target != held:
+            lines.append(Line(shop_id, QUOTA, code, held, target, inputs, reason))
+    there = shelf.base_free + shelf.shared_free + less
+    if more > there:
+        lines, more = _cut(lines, more, there), there
     from_base = min(shelf.base_free, more)
     from_shared = min(shelf.shared_free, more - from_base)
     back = less - (more - from_base - from_shared)
-    for kind, granted, taken in (
-        (PoolKind.BASE.value, shelf.base, from_base),
-        (PoolKind.SHARED.value, shelf.shared, from_shared),
-    ):
+    for kind, granted, taken in ((BASE, shelf.base, from_base), (SHARED, shelf.shared, from_shared)):
         change = (back if kind == intake else 0) - taken
         if change:
             reason = _TO_QUOTAS % -change if change < 0 else _FROM_QUOTAS % change
@@ -357,19 +357,20 @@ def settle(shelf: Shelf, wishes: Sequence[Wish], *, intake: str) -> list[Line]:
     return lines
 
 
-def _cut(
-    changes: Sequence[tuple[Wish, Quota, int]], more: int, there: int
-) -> tuple[list[tuple[Wish, Quota, int]], dict[str, str]]:
+def _cut(lines: Sequence[Line], more: int, there: int) -> list[Line]:
     """Who wants more gets its part of what is there, by largest remainder."""
-    wanting = [change for change in changes if change[2] > 0]
-    shares = _divide(there, [change for _wish, _quota, change in wanting], more)
-    got = {wish.code: share for (wish, _quota, _change), share in zip(wanting, shares, strict=True)}
-    reasons = {
-        wish.code: str(_CUT % {"there": got[wish.code]})
-        for wish, _quota, change in wanting
-        if got[wish.code] < change
-    }
-    return [(wish, quota, got.get(wish.code, change)) for wish, quota, change in changes], reasons
+    wanted = [line.after - line.before for line in lines if line.after > line.before]
+    shares = iter(_divide(there, wanted, more))
+    settled = []
+    for line in lines:
+        if line.after > line.before:
+            share = next(shares)
+            if not share:
+                continue
+            if share < line.after - line.before:
+                line = line._replace(after=line.before + share, reason=str(_CUT % {"there": share}))
+        settled.append(line)
+    return settled
 
 
 def _divide(units: int, weights: Sequence[int], whole: int) -> list[int]:

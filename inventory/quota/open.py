@@ -39,20 +39,20 @@ FIND_POOLS = """
 
 def open_pools(names: Iterable[PoolName]) -> int:
     """Make those of these pools that do not exist, empty, before any pool is locked. Returns how many were made."""
-    columns = _columns(names)
+    columns = columns_of(names)
     return execute(OPEN_POOLS, columns) if columns else 0
 
 
 def lock_named(names: Iterable[PoolName]) -> dict[PoolName, LockedPool]:
     """Lock these pools until the transaction ends, in id order; those that do not exist are missing."""
-    columns = _columns(names)
+    columns = columns_of(names)
     if not columns:
         return {}
     pools = lock_pools(row[0] for row in fetch_all(FIND_POOLS, columns))
     return {PoolName(pool.group_id, pool.sku_id, pool.kind, pool.label): pool for pool in pools.values()}
 
 
-def _columns(names: Iterable[PoolName]) -> list[str]:
+def columns_of(names: Iterable[PoolName]) -> list[str]:
     groups, skus, kinds, labels = (
         zip(*sorted(set(names)), strict=True) if (names := list(names)) else ((),) * 4
     )

@@ -272,20 +272,20 @@ def _return_rest(lock: PromotionLock, *, at: datetime, by: str) -> None:
     """What is unsold is taken back from the lock's shops, each its part, and goes where new stock goes."""
     shops = list(lock.shops.order_by("pk").values_list("pk", flat=True))
     group = LocationGroup.objects.get(pk=lock.group_id)
-    for batch in batches(fetch_all(LEFT_OVER, [lock.code, lock.group_id]), BATCH):
-        wanted = [
-            TakeBack(sku_id, shop_id, part, group.new_stock_goes_to, "", PoolKind.LOCK.value, lock.code)
-            for sku_id, units in batch
-            for shop_id, part in zip(shops, _parts(units, len(shops)), strict=True)
-            if part
-        ]
-        taken = take_back(
-            group_id=lock.group_id, wanted=wanted, reason=lock.name, at=at, by=by, lock_id=lock.pk
-        )
-        returned = Counter[int]()
-        for each, units in zip(wanted, taken, strict=True):
-            returned[each.sku_id] += units
-        execute(COUNT_RETURNED, [as_array(returned), as_array(returned.values()), lock.pk])
+    # All at once: pools are locked in the order of their ids, and only once in a transaction.
+    wanted = [
+        TakeBack(sku_id, shop_id, part, group.new_stock_goes_to, "", PoolKind.LOCK.value, lock.code)
+        for sku_id, units in fetch_all(LEFT_OVER, [lock.code, lock.group_id])
+        for shop_id, part in zip(shops, _parts(units, len(shops)), strict=True)
+        if part
+    ]
+    if not wanted:
+        return
+    taken = take_back(group_id=lock.group_id, wanted=wanted, reason=lock.name, at=at, by=by, lock_id=lock.pk)
+    returned = Counter[int]()
+    for each, units in zip(wanted, taken, strict=True):
+        returned[each.sku_id] += units
+    execute(COUNT_RETURNED, [as_array(returned), as_array(returned.values()), lock.pk])
 
 
 def _parts(units: int, count: int) -> list[int]:

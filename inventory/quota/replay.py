@@ -193,7 +193,7 @@ def read_case(*, group_id: int, days: int, at: datetime) -> tuple[Case, list[str
             LINES, {"since": since, "until": until, "shops": list(number)}
         )
     ]
-    skus = sorted({event.sku for event in events})
+    skus = list({event.sku for event in events})
     supplies = [
         Supply(HISTORY_DAYS if moment is None else day_of(moment), sku, units)
         for moment, sku, units in fetch_all(

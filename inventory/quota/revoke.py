@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from inventory.models import Revocation
 from inventory.models.stock import PoolKind
 from inventory.pools import PoolMove, write_moves
+from inventory.quota.derive import draw_on_new_pools
 from inventory.quota.open import PoolName, lock_named, open_pools
 from omni.kernel.audit import record_act
 from omni.kernel.batches import batches
@@ -253,7 +254,7 @@ def take_back(
         for each in wanted
     ]
     holders = [PoolName(group_id, each.sku_id, PoolKind.REVOKING, codes[each.shop_id]) for each in wanted]
-    open_pools(holders)
+    made = open_pools(holders)
     pools = lock_named([*givers, *holders])
     left = {name: pool.free for name, pool in pools.items()}
     taken, moves = [], []
@@ -277,6 +278,8 @@ def take_back(
         run_id=run_id,
         lock_id=lock_id,
     )
+    if made:
+        draw_on_new_pools(holders, at=at)
     return taken
 
 
@@ -365,7 +368,7 @@ def _arrive(
         return 0
     lines = _lock_lines(rows)
     safeties = {_safety_of(row) for row in rows if row.bound_for.kind in (PoolKind.SHARED, PoolKind.BASE)}
-    open_pools(row.bound_for for row in rows)
+    made = open_pools(row.bound_for for row in rows)
     pools = lock_named({row.held_in for row in rows} | {row.bound_for for row in rows} | safeties)
     left = {name: pool.free for name, pool in pools.items()}
     if into is None:
@@ -394,6 +397,8 @@ def _arrive(
     params = {"ids": as_array(row.id for row in rows), "units": as_array(arrived), "at": at}
     execute(END_REVOCATIONS, {**params, "state": into and into.value})
     _count(rows, arrived, lines)
+    if made:
+        draw_on_new_pools([row.bound_for for row in rows], at=at)
     return len(rows)
 
 

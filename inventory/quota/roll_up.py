@@ -67,13 +67,13 @@ TOUCHED_BEFORE = """
     LEFT JOIN inventory_shortage s USING (line_key)
     WHERE least(h.first_at, s.created_at) < %(since)s
 """
-# Two roll-ups of one day would each see half of the other's rows. The number is any that nobody else uses.
+# Taken before the day is read: of two roll-ups the one that read first must not be the one that writes last.
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('inventory.quota.roll_up'), %s)"
-# All days there are anything of.
+# All days on which anything was asked. Days before them were brought along from elsewhere and stay.
 ALL_DAYS = """
     SELECT DISTINCT (at AT TIME ZONE %s)::date FROM (
         SELECT created_at AS at FROM inventory_reservation UNION ALL SELECT created_at FROM inventory_shortage
-    ) rows UNION SELECT DISTINCT day FROM inventory_dailydemand
+    ) rows
 """
 
 

@@ -20,6 +20,7 @@ COUNTED_UP_TO = 50.0
 # A demand that scatters by more than half of its mean is skewed: the normal would put part of it below zero, so it is
 # counted further than that.
 SKEWED_COUNTED_UP_TO = 500.0
+NEWTON_STEPS = 8
 # A level of 1 would ask for infinitely many units.
 LEVEL_MAX = 1 - 1e-9
 
@@ -300,35 +301,45 @@ def _cut_large(
     def taken(z: float) -> list[int]:
         chance = _phi(z)
         quantities = []
-        for f, floor, need, table in zip(forecasts, floors, needs, tables, strict=True):
+        for f, sigma, floor, need, table in zip(forecasts, sigmas, floors, needs, tables, strict=True):
             if floor >= need:
                 quantities.append(floor)
             elif table is None:
-                quantities.append(min(max(_units_at(z, f), floor), need))
+                quantities.append(min(max(ceil(f.mean + sigma * z - 0.5), floor), need))
             else:
                 quantities.append(bisect_left(table, chance, floor, need))
         return quantities
 
     # Chances near 0 are too small to be told apart, their z is not: so the search is for z.
-    spread = fsum(_sigma(f) for f in forecasts)
-    first = (total - fsum(f.mean for f in forecasts)) / spread
+    sigmas = [_sigma(f) for f in forecasts]
+    first = (total - fsum(f.mean for f in forecasts)) / fsum(sigmas)
     low = min(-(f.mean + 1) / _sigma(f) for f in forecasts if f.mean > 0) - 1
     high = max(NORMAL.inv_cdf(min(f.service_level, LEVEL_MAX)) for f in forecasts) + 1
     quantities, above = list(floors), sum(needs)
     if sum(atlow := taken(low)) <= total:
         quantities = atlow
-    probes = iter((first - len(forecasts) / spread, first + len(forecasts) / spread))
-    for _step in range(200):
-        if above - sum(quantities) <= len(forecasts):
+    # Newton's steps, which aim a little beyond so as to close in from both sides; where bounds or counted demands bend
+    # the line too much, halves.
+    near = len(forecasts)
+    z = first
+    for step in range(200):
+        if above - sum(quantities) <= 2 * near:
             break
-        z = next(probes, None)
-        if z is None or not low < z < high:
+        if not low < z < high:
             z = (low + high) / 2
         found = taken(z)
-        if (units := sum(found)) <= total:
+        units = sum(found)
+        if units <= total:
             low, quantities = z, found
         else:
             high, above = z, units
+        slope = fsum(
+            sigmas[i] for i, count in enumerate(found) if tables[i] is None and floors[i] < count < needs[i]
+        )
+        if slope and step < NEWTON_STEPS:
+            z += (total - units + (near / 2 if units <= total else -near / 2)) / slope
+        else:
+            z = (low + high) / 2
     left = total - sum(quantities)
     rank = {i: place for place, i in enumerate(order)}
     waiting = [

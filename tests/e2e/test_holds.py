@@ -11,7 +11,6 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser
 
-from integrations.models import Connection
 from inventory.holds.hold import hold_stock
 from inventory.models.holds import HoldLimit, StockHold
 from omni.kernel.models import Job
@@ -69,7 +68,6 @@ def test_holds_are_seen_limited_and_given_back(
     look(reverse("admin:integrations_connection_change", args=[channel.pk]))
 
     look(reverse("admin:inventory_stockhold_queue", args=["held"]))
-    client = page.context
     page.check("input.action-select >> nth=0", force=True)
     page.select_option("select[name=action]", "give_back", force=True)
     page.evaluate("document.querySelector('#changelist-form').submit()")
@@ -80,8 +78,6 @@ def test_holds_are_seen_limited_and_given_back(
     page.wait_for_load_state("load")
     look()
 
-    assert client is page.context
     assert StockHold.objects.filter(state="released").count() == 1
-    assert Connection.objects.count() == 1
     visitor.close()
     assert visitor.faults == [], "\n".join(visitor.faults)

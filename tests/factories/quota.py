@@ -60,6 +60,11 @@ def sell_much(shop: Shop, sku: Sku, units: int) -> None:
     DailyDemand.objects.create(day=local_day(at), shop=shop, sku=sku, units=units)
 
 
+def job_of(run: AllocationRun) -> Job:
+    """The job that works on the run, as it stands."""
+    return Job.objects.get(pk=AllocationRun.objects.values_list("job", flat=True).get(pk=run.pk) or 0)
+
+
 @dataclass
 class Market:
     """One location with `units` of one SKU, and shops with a quota rule each: `ratios` by the shop's letter."""

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from integrations import compare, registry
+from integrations import compare_shelf, registry
 from integrations.channels.top.sandbox import shelf as sandbox_shelf
 from integrations.channels.top.sandbox.__main__ import build, read_options
 from integrations.compare_shelf import NothingToCompare, start_comparison
@@ -145,7 +145,7 @@ def test_a_comparison_does_not_wait_for_ever(
     market: Market, channel: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert claim_lease(connection_id=channel.pk, stream=ITEMS) is not None
-    monkeypatch.setattr(compare, "WAIT_SECONDS", -1)
+    monkeypatch.setattr(compare_shelf, "WAIT_SECONDS", -1)
 
     assert work(begin(channel)).state == "failed"
 

@@ -20,12 +20,11 @@ from inventory.models import (
 from inventory.quota import plan
 from inventory.quota.apply import NotToDrop, drop_run
 from inventory.quota.plan import BadAllocation, plan_allocation
-from omni.kernel.models import Job
 from omni.kernel.sentences import read_sentence
 from tests.factories.bundles import make_bundle
 from tests.factories.inventory import put_stock
 from tests.factories.products import SkuFactory
-from tests.factories.quota import Market
+from tests.factories.quota import Market, job_of
 
 pytestmark = pytest.mark.django_db
 
@@ -104,7 +103,7 @@ def test_ratios_of_more_than_the_whole_are_refused_and_the_skus_named() -> None:
 
     run = market.plan("ratio", scope={"skus": [market.sku.pk, other.pk]})
 
-    job = Job.objects.get(pk=run.job_id)
+    job = job_of(run)
     assert (run.state, job.state) == ("dropped", "failed")
     assert market.sku.code in job.message
     assert other.code in job.message
@@ -331,7 +330,7 @@ def test_a_run_that_was_killed_while_it_was_worked_out_begins_anew(monkeypatch: 
         at=timezone.now(),
         by="user:7",
     )
-    job = Job.objects.get(pk=run.job_id)
+    job = job_of(run)
     half = plan_allocation(job)
     next(half)
     half.close()

@@ -106,7 +106,7 @@ def test_the_same_number_is_answered_and_not_compared_again_and_an_older_cut_off
     first = caller.post("stock/compares", sent)
 
     again = caller.post("stock/compares", sent)
-    other = caller.post("stock/compares", {**sent, "figures": []})
+    other = caller.post("stock/compares", {**sent, "is_complete": True})
     early: dict[str, Any] = {
         "number": "ERP-0",
         "cut_off_at": (timezone.now() - timedelta(hours=1)).isoformat(),

@@ -8,11 +8,10 @@ from django.utils import timezone
 from inventory.models import AllocationLine, AllocationRun, ShopPool, StockMovement
 from inventory.quota import apply
 from inventory.quota.apply import NotToApply, NotToUndo, apply_run, start_apply, unapply_run, undo_run
-from omni.kernel.models import Job
 from omni.kernel.sentences import read_sentence
 from tests.factories.inventory import put_stock, shop_drawing_on
 from tests.factories.products import SkuFactory
-from tests.factories.quota import Market, work
+from tests.factories.quota import Market, job_of, work
 
 pytestmark = pytest.mark.django_db
 
@@ -66,7 +65,7 @@ def test_a_run_is_applied_once() -> None:
 
     with pytest.raises(NotToApply):
         start_apply(run_id=run.pk, at=timezone.now(), by="user:7")
-    list(apply_run(Job.objects.get(pk=run.job_id)))
+    list(apply_run(job_of(run)))
 
     assert StockMovement.objects.count() == moved
     assert market.quotas() == {"A": 45, "B": 30, "C": 30, "D": 45}
@@ -182,8 +181,7 @@ def test_a_run_that_was_killed_half_way_goes_on(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(apply, "BATCH", 2)
     run = market.plan("ratio", scope={})
     start_apply(run_id=run.pk, at=timezone.now(), by="user:7")
-    run.refresh_from_db()
-    job = Job.objects.get(pk=run.job_id)
+    job = job_of(run)
     half = apply_run(job)
     next(half)
     half.close()
@@ -257,8 +255,7 @@ def test_undoing_that_was_killed_half_way_goes_on(monkeypatch: pytest.MonkeyPatc
     run = market.apply(market.plan("ratio", scope={}))
     monkeypatch.setattr(apply, "BATCH", 2)
     undo_run(run_id=run.pk, reason="a mistake", at=timezone.now(), by="user:7")
-    run.refresh_from_db()
-    job = Job.objects.get(pk=run.job_id)
+    job = job_of(run)
     half = unapply_run(job)
     next(half)
     half.close()

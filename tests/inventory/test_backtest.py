@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inventory.models import PoolKind
 from inventory.models.allocation import AllocationMethod, RebalancePolicy
 from inventory.models.quota import QuotaRule
 from inventory.quota.backtest import (
@@ -41,7 +40,7 @@ from omni.kernel.jobs import claim_job, run_job
 from omni.kernel.models import Job
 from omni.wiring import JOBS
 from products.models import Shop
-from tests.factories.inventory import Scene, ShopPoolFactory, put_stock, shop_drawing_on
+from tests.factories.inventory import Scene, put_stock, shop_drawing_on
 
 HALF = Decimal(".5")
 
@@ -103,17 +102,16 @@ def test_what_was_asked_before_decides_who_is_granted_how_much() -> None:
 
 
 def test_a_policy_knows_nothing_of_what_comes() -> None:
-    before = [(day + 0.5, 0, 1) for day in range(50)]
-    now = [(50.5, 0, 3), (51.5, 1, 4)]
-    one = case_of([*now, (55.5, 1, 1)], [(50, 8)], before=before, begin=50)
-    other = case_of([*now, (55.5, 1, 500)], [(50, 8)], before=before, begin=50)
+    before = [(day + 0.5, day % 2, 1) for day in range(50)]
+    now = [(50.5, 0, 3), (53.5, 1, 4)]
+    by_demand = policy(Method.DEMAND, every_days=1)
 
-    [a], [b] = run_backtest(one, [policy(Method.DEMAND)]), run_backtest(other, [policy(Method.DEMAND)])
+    [a] = run_backtest(case_of([*now, (55.5, 0, 400)], [(50, 8)], before=before, begin=50), [by_demand])
+    [b] = run_backtest(case_of([*now, (55.5, 1, 500)], [(50, 8)], before=before, begin=50), [by_demand])
 
-    # Only the very last line differs: everything before it went the same way.
-    assert (a.lost_units, b.lost_units) in [(n, n + 500) for n in range(9)] + [
-        (n + 1, n + 500) for n in range(9)
-    ]
+    # The last line is lost in any case; whose it will be has changed nothing of what was decided before.
+    assert [a.lost_by_shop[0] - 400, a.lost_by_shop[1]] == [b.lost_by_shop[0], b.lost_by_shop[1] - 500]
+    assert (a.left_units, a.moved_units) == (b.left_units, b.moved_units)
 
 
 def test_dividing_anew_takes_units_from_who_has_no_use_for_them() -> None:
@@ -141,7 +139,8 @@ def test_a_write_off_takes_from_what_is_shared_and_then_from_the_largest_quota()
 
     [outcome] = run_backtest(case, [policy(Method.RATIO)])
 
-    assert (outcome.lost_units, outcome.left_units) == (5 + 1 - 0, 1) or outcome.left_units <= 1
+    # 5 and 5 became 0 and 1
+    assert (outcome.lost_units, outcome.left_units) == (5, 0)
 
 
 def test_channels_that_hide_what_is_sold_out_teach_less() -> None:
@@ -155,6 +154,7 @@ def test_channels_that_hide_what_is_sold_out_teach_less() -> None:
     assert lost(run_backtest(seen, [by_demand])) <= lost(run_backtest(hidden, [by_demand]))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.floats(0, 50), st.integers(0, 1), st.integers(1, 9)), max_size=40),
     st.lists(st.tuples(st.integers(0, 50), st.integers(1, 30)), max_size=6),
@@ -197,7 +197,7 @@ HEADER = [
 def write_ledger(folder: Path, *, days: int = 126, customers: int = 24) -> None:
     """A retailer of two products; one is bought by half of the customers alone. And the dirt of the real files."""
     lines: list[list[object]] = []
-    began = datetime(2010, 12, 1, 9)  # noqa: DTZ001 - as the file says it: a wall clock without a zone
+    began = datetime(2010, 12, 1, 9)  # noqa: DTZ001 - as the files have it
     for day in range(days):
         at = began + timedelta(days=day)
         for n in range(3):
@@ -355,7 +355,6 @@ def test_the_present_policy_is_what_rules_and_rebalancing_say() -> None:
 def test_shops_without_a_rule_share_everything() -> None:
     house = House()
     QuotaRule.objects.filter(shop=house.first).delete()
-    ShopPoolFactory.create(shop=house.first, group=house.group, kind=PoolKind.SHARED, position=9)
 
     present = house.replay()["outcomes"][0]
 

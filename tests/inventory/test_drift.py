@@ -12,9 +12,13 @@ from django.utils import timezone
 from inventory.drift import CHECKS
 from inventory.models import PublishedStock, Reservation, StockChange
 from inventory.publish import plan_all_published_stock, plan_published_stock
+from inventory.quota.promote import LockWish, plan_lock
+from inventory.quota.roll_up import roll_up_demand
+from inventory.reserve import reserve_stock
 from tests.factories.bundles import make_bundle
 from tests.factories.inventory import LocationFactory, Scene, put_stock
 from tests.factories.products import ListingFactory
+from tests.factories.quota import Market
 
 pytestmark = [
     pytest.mark.django_db,
@@ -53,6 +57,17 @@ def scene() -> Scene:
     scene.reserve(scene.demand(100))
     assert broken() == set()
     return scene
+
+
+@pytest.fixture
+def market() -> Market:
+    """A has been granted half of the stock, and a part of that is on its way to B."""
+    market = Market(20, ratios={"A": "0.5", "B": None})
+    market.grant({"A": 20})
+    market.list_everywhere()
+    market.grant({"A": 5, "B": 15})
+    assert broken() == set()
+    return market
 
 
 def test_a_pool_that_was_granted_units_by_hand(scene: Scene) -> None:
@@ -213,6 +228,66 @@ def test_a_bundle_of_which_a_shop_shows_more_than_its_components_make(scene: Sce
     PublishedStock.objects.filter(listing=listing).update(desired_quantity=99)
 
     assert broken() == {"bundles_follow_components"}
+
+
+def test_a_day_of_demand_that_says_something_else_than_its_lines() -> None:
+    scene, at = Scene(units=9), timezone.now() - timedelta(days=5)
+    reserve_stock(wanted=[scene.demand(4)], at=at, by="test")
+    roll_up_demand(days=6, at=timezone.now())
+    assert broken() == set()
+
+    by_hand("UPDATE inventory_dailydemand SET units = units + 1")
+
+    assert broken() == {"demand_is_what_was_asked"}
+
+
+def test_units_being_taken_back_that_never_left(market: Market) -> None:
+    by_hand("UPDATE inventory_revocation SET quantity = quantity + 1, arrived = 0")
+
+    assert broken() == {"revocations_equal_movements"}
+
+
+def test_units_that_have_arrived_and_never_left_the_revoking_pool(market: Market) -> None:
+    by_hand("UPDATE inventory_revocation SET arrived = 3")
+
+    assert "revocations_equal_movements" in broken()
+
+
+def test_a_promotion_that_says_more_was_set_aside_than_was(market: Market) -> None:
+    now = timezone.now()
+    wish = LockWish(
+        code="nine",
+        name="Nine",
+        group_id=market.group_id,
+        shop_ids=[market.shops["A"].pk],
+        starts_at=now,
+        ends_at=now + timedelta(hours=1),
+        units={market.sku.pk: 5},
+    )
+    plan_lock(wish=wish, reason="", at=now, by="test")
+    assert broken() == set()
+
+    by_hand("UPDATE inventory_promotionlockline SET granted = granted + 1")
+
+    assert broken() == {"locks_equal_movements"}
+
+
+def test_a_run_that_is_over_with_a_line_left_to_do(market: Market) -> None:
+    by_hand("UPDATE inventory_allocationline SET state = 'planned'")
+
+    assert "runs_are_finished" in broken()
+
+
+def test_a_line_that_waits_for_nothing(market: Market) -> None:
+    by_hand("UPDATE inventory_revocation SET to_kind = 'shared', to_label = ''")
+
+    assert broken() == {"runs_are_finished"}
+
+
+def test_a_line_that_says_more_was_granted_than_was(market: Market) -> None:
+    by_hand("UPDATE inventory_allocationline SET moved = moved + 1 WHERE kind = 'quota'")
+
+    assert broken() == {"runs_equal_movements"}
 
 
 def test_every_check_has_a_code_of_its_own_and_is_broken_by_a_test_of_this_room() -> None:

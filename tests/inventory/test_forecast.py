@@ -96,7 +96,7 @@ def test_what_was_never_asked_for_is_expected_to_be_asked_nothing() -> None:
 
 def test_a_mean_that_wanders_scatters_more_than_its_days() -> None:
     # σ²h(1 + α(h−1) + α²(h−1)(2h−1)/6), h = 3, α = 0.5: 4·3·(1 + 1 + 0.25·2·5/6)
-    assert Rate(2.0, 4.0, Method.SMOOTHING, alpha=0.5).over(3) == (6.0, pytest.approx(29.0))
+    assert Rate(2.0, 4.0, Method.SMOOTHING, alpha=0.5).over(3) == pytest.approx((6.0, 29.0))
 
 
 def test_a_new_sku_is_expected_to_do_as_its_peers_and_we_are_not_sure_which() -> None:

@@ -65,6 +65,17 @@ def test_the_queue_shows_what_is_held_for_whom_and_for_how_long(boss: Client) ->
     assert ("cart-1" in queue, "cart-2" in queue, "cart-2" in every) == (True, False, True)
 
 
+def test_the_page_of_a_hold_says_what_it_holds_and_for_whom(boss: Client) -> None:
+    scene = Scene(10)
+    held = hold(scene)
+
+    page = boss.get(reverse("admin:inventory_stockhold_change", args=[held.pk])).content.decode()
+
+    assert f"{scene.sku.code} × 2" in page
+    assert "ann" in page
+    assert "(&#x27;held" not in page
+
+
 def test_a_hold_is_given_back_with_a_reason_that_is_kept(boss: Client) -> None:
     scene = Scene(10)
     held = hold(scene)

@@ -257,7 +257,6 @@ class Shares(RuleBasedStateMachine):
         )
 
         assert taken == [min(units, quota.granted - quota.reserved if quota else 0)]
-        derive.derive_draws(shop_ids=[taker.pk], at=timezone.now())
 
     # promotions
 

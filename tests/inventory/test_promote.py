@@ -9,7 +9,8 @@ import pytest
 from django.utils import timezone
 
 from inventory.book import BundleHasNoStock
-from inventory.models import PromotionLock, PromotionLockLine
+from inventory.models import PromotionLock, PromotionLockLine, StockPool
+from inventory.pools import PoolMove, PoolsDiffer, move_between_pools
 from inventory.quota.promote import (
     BadLock,
     LockIsOver,
@@ -253,15 +254,16 @@ def test_while_it_runs_nobody_leaves_it_and_no_unit_either() -> None:
         asked = wish(market, quantity, **{**same, **how})
         change_lock(lock_id=lock.pk, wish=asked, reason="", at=now, by="user:7")
 
-    for refused in (
-        lambda: change(54),
-        lambda: change(shop_ids=[market.shops["B"].pk]),
-        lambda: change(starts_at=lock.starts_at - HOUR),
-        lambda: change(mode="exclusive"),
-        lambda: change(code="ten"),
-    ):
+    changes: list[dict[str, Any]] = [
+        {"quantity": 54},
+        {"shop_ids": [market.shops["B"].pk]},
+        {"starts_at": lock.starts_at - HOUR},
+        {"mode": "exclusive"},
+        {"code": "ten"},
+    ]
+    for each in changes:
         with pytest.raises(BadLock):
-            refused()
+            change(**each)
 
     assert counts() == (55, 55, 0)
     cancel_lock(lock_id=lock.pk, reason="over", at=now, by="user:7")
@@ -279,3 +281,20 @@ def test_one_that_has_not_begun_is_cancelled_without_a_trace_in_stock() -> None:
 
     assert clock(timezone.now() + HOUR) == 0
     assert (market.pool("shared"), market.pool("lock", "nine")) == ((100, 0), (0, 0))
+
+
+def test_nobody_moves_units_of_a_promotion_by_hand() -> None:
+    market = shared()
+    begin(market)
+    pools = {pool.kind: pool.pk for pool in StockPool.objects.filter(sku=market.sku)}
+
+    with pytest.raises(PoolsDiffer):
+        move_between_pools(
+            key="out",
+            moves=[PoolMove(pools["lock"], pools["shared"], 5)],
+            at=timezone.now(),
+            by="user:7",
+            reason="",
+        )
+
+    assert market.pool("lock", "nine") == (55, 0)

@@ -58,7 +58,7 @@ def test_units_leave_the_shop_at_once_and_arrive_after_its_channel_knows_and_its
     assert (market.sellable("A"), market.sellable("B")) == (40, 40)
     assert market.pool("revoking", "A") == (20, 0)
 
-    market.read_orders()
+    market.read_orders(at=timezone.now())
     assert market.sweep() == 0  # the planner has not looked yet
     market.compute()
     assert market.sweep() == 0  # the channel was not told yet

@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inventory.quota.shares import (
@@ -87,6 +87,7 @@ def test_where_there_is_not_enough_for_all_floors_the_first_are_served() -> None
     assert share_by_ratio(5, [Part(Decimal(".5"), floor=4), Part(Decimal(".5"), floor=4)]) == [4, 1]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 5000), parts())
 def test_ratios_never_grant_more_than_there_is_and_keep_within_bounds(total: int, given: list[Part]) -> None:
     shares = share_by_ratio(total, given)
@@ -98,6 +99,7 @@ def test_ratios_never_grant_more_than_there_is_and_keep_within_bounds(total: int
         assert part.ceiling is None or share <= part.ceiling
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 5000), parts())
 def test_within_their_bounds_shares_are_in_the_ratio_of_their_weights(total: int, given: list[Part]) -> None:
     shares = share_by_ratio(total, given)
@@ -116,15 +118,15 @@ def _granted_one_by_one(total: int, given: list[Forecast]) -> list[int]:
     """The definition: floors, then each unit to whom it is most probably of use, none beyond a service level."""
     order = sorted(range(len(given)), key=lambda i: given[i].priority)
     units = [0] * len(given)
+    ceilings = [total if forecast.ceiling is None else forecast.ceiling for forecast in given]
     for i in order:
-        floor = given[i].floor if given[i].ceiling is None else min(given[i].floor, given[i].ceiling)  # type: ignore[type-var]
-        units[i] = min(floor, total)
+        units[i] = min(given[i].floor, ceilings[i], total)
         total -= units[i]
     while total:
         chances = [
             (chance_to_meet(given[i], units[i]), place, i)
             for place, i in enumerate(order)
-            if (given[i].ceiling is None or units[i] < given[i].ceiling)  # type: ignore[operator]
+            if units[i] < ceilings[i]
         ]
         open_chances = [found for found in chances if found[0] < given[found[2]].service_level]
         if not open_chances:
@@ -135,7 +137,7 @@ def _granted_one_by_one(total: int, given: list[Forecast]) -> list[int]:
 
 
 @pytest.mark.capability("V6")
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 400), forecasts())
 def test_dividing_by_demand_is_granting_one_by_one_to_whom_most_probably_sells(
     total: int, given: list[Forecast]
@@ -146,7 +148,7 @@ def test_dividing_by_demand_is_granting_one_by_one_to_whom_most_probably_sells(
     assert sum(shares.quantities) + shares.left == total
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 400), st.integers(0, 50), forecasts())
 def test_more_units_leave_no_shop_with_fewer(total: int, more: int, given: list[Forecast]) -> None:
     fewer, many = share_by_demand(total, given).quantities, share_by_demand(total + more, given).quantities
@@ -160,7 +162,7 @@ def _expected_sales(forecast: Forecast, units: int) -> float:
 
 
 @pytest.mark.capability("V6")
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.integers(0, 9),
     st.lists(
@@ -204,8 +206,9 @@ def test_a_demand_that_scatters_is_counted_by_the_negative_binomial() -> None:
 def test_large_demands_reach_the_same_fractile() -> None:
     shares = share_by_demand(5_500, [Forecast(1000, 10_000), Forecast(4000, 90_000), Forecast(700, 2500)])
 
-    # z = (5500 − 5700) / (100 + 300 + 50) = −0.444: μ + σz
-    assert shares.quantities == [956, 3867, 677] or sum(shares.quantities) == 5500
+    # z = (5500 − 5700) / (100 + 300 + 50) = −0.444: μ + σz is 955.6, 3866.7 and 677.8
+    assert shares.quantities == pytest.approx([955.6, 3866.7, 677.8], abs=1)
+    assert sum(shares.quantities) == 5500
     assert max(shares.fractiles) - min(shares.fractiles) < 0.01
 
 

@@ -18,6 +18,7 @@ from inventory.quota.replay import describe, read_case, read_policies
 from inventory.quota.retail import Split, make_case, read_retail, usual_policies
 from omni.kernel.errors import DomainError
 
+TABLE_WIDTH = 130
 SHOWN = (
     ("policy", "policy"),
     ("lost_percent", "units lost %"),
@@ -71,7 +72,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(results, ensure_ascii=False, indent=1))
             return
         out: Any = self.stdout._out
-        console = Console(file=out, highlight=False)
+        console = Console(file=out, highlight=False, width=TABLE_WIDTH)
         for result in results:
             console.print(_table(result))
 
