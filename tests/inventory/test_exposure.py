@@ -273,7 +273,7 @@ def sold_out(seed: int, *, is_divided: bool, is_exact: bool) -> tuple[int, int]:
         for letter, rate in zip(market.shops, (0.4, 0.2, 0.1), strict=True)
     }
     fair = Fair(market, channels, chance, tick=timedelta(seconds=15))
-    for _ in range(220):
+    for _ in range(190):
         fair.step()
     return fair.close(), sum(channel.sold for channel in channels.values())
 
@@ -282,11 +282,11 @@ def test_a_shared_pool_that_sells_out_is_oversold_less_if_it_is_divided_when_it_
     figures = {}
     for is_divided in (True, False):
         for is_exact in (True, False):
-            results = [sold_out(seed, is_divided=is_divided, is_exact=is_exact) for seed in range(3)]
+            results = [sold_out(seed, is_divided=is_divided, is_exact=is_exact) for seed in range(2)]
             figures[is_divided, is_exact] = [sum(column) for column in zip(*results, strict=True)]
     print(f"shared, oversold and sold by (divided, exact): {figures}")  # noqa: T201 - figures for the documentation
 
-    assert all(sold >= 250 for _oversold, sold in figures.values())
+    assert all(sold >= 180 for _oversold, sold in figures.values())
     assert figures[True, True][0] <= figures[True, False][0] <= LOW_WATER
     assert figures[True, True][0] < figures[False, True][0]
 
