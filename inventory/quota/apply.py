@@ -76,7 +76,8 @@ NOT_DRAWING = """
     SELECT DISTINCT l.shop_id FROM inventory_allocationline l
     WHERE l.run_id = %(run)s AND l.kind = 'quota' AND l.shop_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM inventory_shoppool p
-        WHERE p.shop_id = l.shop_id AND p.group_id = %(group)s AND p.kind = 'quota' AND p.label = l.label)
+        WHERE p.shop_id = l.shop_id AND p.group_id = %(group)s AND p.kind = 'quota' AND p.label = l.label
+          AND p.sku_id IS NULL)
     UNION
     SELECT DISTINCT own.shop_id FROM inventory_shoppool own
     JOIN inventory_allocationline l ON l.run_id = %(run)s AND l.sku_id = own.sku_id AND l.shop_id = own.shop_id

@@ -148,16 +148,22 @@ GIVE_BACK_TO_HAND = f"""
 """  # noqa: S608 - put together from constants
 
 
-# Shops that have a pool of their own, of these, which they do not draw on yet.
+# Shops that have a pool of their own, of these, and no row for it: among those for every SKU, which they have as soon
+# as they have one such pool, or among those for this SKU, if they have any.
 UNDRAWN = """
     SELECT DISTINCT s.id
     FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[]) AS v(group_id, sku_id, kind, label)
     JOIN products_shop s ON s.code = v.label
-    WHERE v.kind IN ('quota', 'revoking') AND NOT EXISTS (
-        SELECT FROM inventory_shoppool d
-        WHERE d.shop_id = s.id AND d.group_id = v.group_id AND d.kind = v.kind AND d.label = v.label AND (
-            d.sku_id = v.sku_id OR d.sku_id IS NULL AND NOT EXISTS (
-                SELECT FROM inventory_shoppool own WHERE own.shop_id = s.id AND own.sku_id = v.sku_id)))
+    WHERE v.kind IN ('quota', 'revoking') AND (
+        NOT EXISTS (
+            SELECT FROM inventory_shoppool d
+            WHERE d.shop_id = s.id AND d.group_id = v.group_id AND d.kind = v.kind AND d.label = v.label
+              AND d.sku_id IS NULL)
+        OR EXISTS (SELECT FROM inventory_shoppool own WHERE own.shop_id = s.id AND own.sku_id = v.sku_id)
+           AND NOT EXISTS (
+            SELECT FROM inventory_shoppool d
+            WHERE d.shop_id = s.id AND d.group_id = v.group_id AND d.kind = v.kind AND d.label = v.label
+              AND d.sku_id = v.sku_id))
 """
 
 

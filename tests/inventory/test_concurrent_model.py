@@ -68,7 +68,7 @@ from omni.kernel.models import Job
 from products.models import Sku
 from tests.factories.inventory import LocationFactory, put_stock
 from tests.factories.products import ListingFactory, SkuFactory
-from tests.factories.quota import Market, sell_much
+from tests.factories.quota import Market, job_of, sell_much
 from tests.inventory.races import drift, must_break, run_together
 
 pytestmark = [
@@ -309,9 +309,9 @@ class Hand:
 
     @staticmethod
     def worked(run: AllocationRun, work: Callable[[Job], Any]) -> AllocationRun:
-        run.refresh_from_db()
-        Job.objects.filter(pk=run.job_id).update(state="running")
-        list(work(Job.objects.get(pk=run.job_id)))
+        job = job_of(run)
+        Job.objects.filter(pk=job.pk).update(state="running")
+        list(work(Job.objects.get(pk=job.pk)))
         run.refresh_from_db()
         return run
 

@@ -19,7 +19,7 @@ import pytest
 from django.utils import timezone
 
 from inventory import publish, reserve
-from inventory.models import PromotionLock, Revocation, ShopExposure
+from inventory.models import PromotionLock, PublishedStock, Revocation, ShopExposure
 from inventory.publish import claim_due_stock, plan_published_stock, record_stock_answers
 from inventory.quota import revoke
 from inventory.quota.expose import compute_exposures
@@ -126,7 +126,7 @@ class Fair:
             if due.is_increase:
                 self.pull(channel)
                 self.plan()
-                published = publish.PublishedStock.objects.get(pk=due.published_id)
+                published = PublishedStock.objects.get(pk=due.published_id)
                 if published.desired_version != due.version:
                     later = Answer(due.published_id, False, retry_seconds=0, version=due.version)
                     record_stock_answers(answers=[later], at=self.at)

@@ -111,7 +111,7 @@ class Shares(RuleBasedStateMachine):
         self.savepoint = transaction.savepoint()
         self.lines: dict[UUID, Line] = {}
         self.on_hand = Counter[int]()
-        self.rules: dict[tuple[int, int | None], tuple[int, str]] = {}  # by shop and SKU: id, mode
+        self.said: dict[tuple[int, int | None], tuple[int, str]] = {}  # by shop and SKU: id, mode
         self.promotions: list[Promotion] = []
         self.told: set[int] = set()  # revocations of which the channel has taken a number that is no older
         self.seen_told: set[int] = set()  # those that a sweep saw told
@@ -196,11 +196,11 @@ class Shares(RuleBasedStateMachine):
     def set_rule(self, shop: int, sku: int | None, mode: str) -> None:
         self._set_rule(self.shops[shop], None if sku is None else self.skus[sku], mode)
 
-    @precondition(lambda self: self.rules)
+    @precondition(lambda self: self.said)
     @rule(which=st.integers(0, 20))
     def end_rule(self, which: int) -> None:
-        scope = list(self.rules)[which % len(self.rules)]
-        rule_id, _mode = self.rules.pop(scope)
+        scope = list(self.said)[which % len(self.said)]
+        rule_id, _mode = self.said.pop(scope)
         for _ in range(2):
             end_quota_rule(rule_id=rule_id, at=timezone.now(), by="test", reason="")
 
@@ -398,12 +398,12 @@ class Shares(RuleBasedStateMachine):
             group_id=self.location.group_id,
             shop_id=shop.pk,
             mode=mode,
-            sku_id=sku and sku.pk,
+            sku_id=sku.pk if sku else None,
             quota_ratio=None if mode == "shared" else RATIO,
             minimum=1 if mode == "exclusive" else 0,
         )
         made = set_quota_rule(wish=wish, at=timezone.now(), by="test", reason="")
-        self.rules[shop.pk, sku and sku.pk] = (made.pk, mode)
+        self.said[shop.pk, sku.pk if sku else None] = (made.pk, mode)
 
     def _plan(self, method: str, targets: dict[Shop, int], sku: Sku | None) -> AllocationRun:
         is_hand = method == "hand"
@@ -479,7 +479,7 @@ class Shares(RuleBasedStateMachine):
 
     def _pools_of(self, shop: Shop, sku: Sku) -> list[StockPool]:
         """The pools from which a shop may be promised a SKU, by its rule and its promotions."""
-        _id, mode = self.rules.get((shop.pk, sku.pk)) or self.rules.get((shop.pk, None)) or (0, "")
+        _id, mode = self.said.get((shop.pk, sku.pk)) or self.said.get((shop.pk, None)) or (0, "")
         mine = [
             promotion
             for promotion in self.promotions

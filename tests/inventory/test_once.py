@@ -22,7 +22,7 @@ from inventory.quota.apply import NotToUndo, unapply_run, undo_run
 from inventory.reserve import Demand
 from omni.kernel.models import Job
 from tests.factories.inventory import LocationFactory, Scene
-from tests.factories.quota import Market
+from tests.factories.quota import Market, job_of
 from tests.inventory.races import drift, must_break, run_together
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,9 +43,11 @@ def without(monkeypatch: pytest.MonkeyPatch, module: object, name: str, old: str
 
 
 def granted_market() -> tuple[Market, AllocationRun]:
-    market = Market(100, ratios={"A": "0.5", "B": "0.3"})
-    run = market.apply(market.plan("ratio"))
-    assert market.quotas() == {"A": 50, "B": 30}
+    """A and B had 40 each, and the run gave A ten more: who takes them back twice takes them of the 40."""
+    market = Market(100, ratios={"A": None, "B": None})
+    market.grant({"A": 40, "B": 40})
+    run = market.grant({"A": 50})
+    assert market.quotas() == {"A": 50, "B": 40}
     return market, run
 
 
@@ -62,7 +64,7 @@ def undo_is_pressed_by_many() -> None:
 
     assert Counter(run_together([press] * 6)) == {True: 1, False: 5}
     assert Job.objects.filter(kind=apply.UNDO, params__run=run.pk).count() == 1
-    assert market.quotas() == {"A": 50, "B": 30}
+    assert market.quotas() == {"A": 50, "B": 40}
 
 
 @pytest.mark.capability("V7")
@@ -80,17 +82,16 @@ def undo_is_worked_on_by_many() -> None:
     """A worker that was taken for dead goes on while another has taken its job."""
     market, run = granted_market()
     undo_run(run_id=run.pk, reason="", at=timezone.now(), by="user:7")
-    run.refresh_from_db()
-    Job.objects.filter(pk=run.job_id).update(state="running")
+    job = job_of(run)
+    Job.objects.filter(pk=job.pk).update(state="running")
 
     def work() -> int:
-        return len(list(unapply_run(Job.objects.get(pk=run.job_id))))
+        return len(list(unapply_run(Job.objects.get(pk=job.pk))))
 
     run_together([work] * 6)
 
-    assert market.quotas() == {"A": 0, "B": 0}
-    assert market.pool("revoking", "A") == (50, 0)
-    assert market.pool("revoking", "B") == (30, 0)
+    assert market.quotas() == {"A": 40, "B": 40}
+    assert market.pool("revoking", "A") == (10, 0)
     assert drift() == []
 
 
