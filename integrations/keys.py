@@ -31,6 +31,7 @@ SCOPES = frozenset(
         "stock:read",
         "stock:write",
         "holds:write",
+        "quotas:write",
         "shipments:read",
         "shipments:write",
     }

@@ -17,7 +17,15 @@ from django.urls import reverse
 from redis.exceptions import RedisError
 
 from integrations.models import Connection, InboundMessage, ListingDrift
-from inventory.models import CountSheet, StockAlert, StockDifference, Transfer
+from inventory.models import (
+    AllocationRun,
+    CountSheet,
+    PromotionLock,
+    Revocation,
+    StockAlert,
+    StockDifference,
+    Transfer,
+)
 from omni.kernel.admin_base import BaseAdmin, Queue
 from omni.kernel.models import ImportRow, Job, OutboxEvent
 from orders.models import DispatchNotice, FulfilmentOrder, ParkedOrder, SalesOrder
@@ -48,6 +56,7 @@ WORK: Sequence[tuple[type[Any], str, bool]] = (
     (ListingDrift, "open", True),
     (StockDifference, "open", True),
     (StockAlert, "open", True),
+    (AllocationRun, "planned", False),
     (AssortmentShop, "to_confirm", False),
     (ImportRow, "open", False),
     (Price, "to_approve", False),
@@ -61,6 +70,8 @@ ALARMS: Sequence[tuple[type[Any], str, bool]] = (
     (InboundMessage, "failed", True),
     (OutboxEvent, "dead", True),
     (ListingRequest, "refused", True),
+    (Revocation, "old", True),
+    (PromotionLock, "short", False),
 )
 
 

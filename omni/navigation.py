@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from omni.desk import WORK, Waiting, queue_key, queue_spec, queue_url, waiting
 
-# (model, title or None for the model's own plural, icon)
+# (model, or the name of a page of its own; title; icon)
 GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
     (
         _("Orders"),
@@ -29,6 +29,13 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
         _("Stock"),
         [
             ("inventory.skustock", _("SKU stock"), "inventory_2"),
+            ("admin:inventory_matrix", _("Quota matrix"), "grid_on"),
+            ("inventory.quotarule", _("Quota rules"), "rule_settings"),
+            ("inventory.allocationrun", _("Allocation runs"), "balance"),
+            ("inventory.promotionlock", _("Promotion locks"), "lock_clock"),
+            ("inventory.revocation", _("Units being taken back"), "assignment_return"),
+            ("inventory.safetyrule", _("Safety stock"), "shield"),
+            ("inventory.rebalancepolicy", _("Rebalancing"), "sync_alt"),
             ("inventory.location", _("Locations"), "warehouse"),
             ("inventory.locationgroup", _("Location groups"), "hub"),
             ("inventory.poolingrule", _("Pooling rules"), "alt_route"),
@@ -118,9 +125,15 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str]]]] = [
 ALARM_BADGES = {
     "orders.dispatchnotice": "dispatchnotice.failed",
     "integrations.inboundmessage": "inboundmessage.failed",
+    "inventory.promotionlock": "promotionlock.short",
+    "inventory.revocation": "revocation.old",
     "products.listingrequest": "listingrequest.refused",
     "kernel.outboxevent": "outboxevent.dead",
 }
+
+
+# Pages that are no list, and whose permission opens them.
+OWN_PAGES = {"admin:inventory_matrix": "inventory.allocationrun"}
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -141,9 +154,12 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     navigation: list[dict[str, Any]] = [{"title": _("Work queues"), "items": [home, *work]}]
     for title, entries in GROUPS:
         items = [
-            _page_item(request, counts, pages[label], label, name, icon)
+            _own_page_item(request, label, name, icon)
+            if label in OWN_PAGES
+            else _page_item(request, counts, pages[label], label, name, icon)
             for label, name, icon in entries
-            if label in pages and pages[label].has_view_permission(request)
+            if OWN_PAGES.get(label, label) in pages
+            and pages[OWN_PAGES.get(label, label)].has_view_permission(request)
         ]
         if items:
             navigation.append({"title": title, "separator": True, "collapsible": True, "items": items})
@@ -162,18 +178,28 @@ def _queue_item(
     return item
 
 
+def _own_page_item(request: HttpRequest, label: str, title: Any, icon: str) -> dict[str, Any]:
+    link = reverse(label)
+    return {"title": title, "icon": icon, "link": link, "active": request.path.startswith(link)}
+
+
 def _page_item(
     request: HttpRequest, counts: dict[str, Waiting], page: Any, label: str, title: Any, icon: str
 ) -> dict[str, Any]:
     link = reverse(f"admin:{label.replace('.', '_')}_changelist")
-    inside = request.path.startswith(link) and not request.path.startswith(f"{link}queue/")
-    # The work queues are pages of the same tables: they have their own place in the sidebar.
-    active = inside or (request.path.startswith(link) and request.path not in _work_links())
+    # The work queues are pages of the same tables: they have their own place in the sidebar. So have some others.
+    inside = request.path.startswith(link) and not request.path.startswith((f"{link}queue/", *_own_links()))
+    is_queue = request.path.startswith(f"{link}queue/") and request.path not in _work_links()
+    active = inside or is_queue
     item: dict[str, Any] = {"title": title, "icon": icon, "link": link, "active": active}
     found = counts.get(ALARM_BADGES.get(label, ""))
     if found and found.count:
         item |= {"badge": found.shown, "badge_variant": "danger", "link": queue_url(page.model, found.code)}
     return item
+
+
+def _own_links() -> tuple[str, ...]:
+    return tuple(reverse(label) for label in OWN_PAGES)
 
 
 def _work_links() -> set[str]:

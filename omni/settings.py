@@ -256,6 +256,8 @@ SPECTACULAR_SETTINGS = {
         "AssortmentState": "products.models.assortment.AssortmentRun.State",
         "AssortmentLineState": "products.models.assortment.AssortmentRow.State",
         "PoolKind": "inventory.models.stock.PoolKind",
+        "QuotaMode": "inventory.models.quota.QuotaRule.Mode",
+        "PromotionMode": "inventory.models.quota.PromotionLock.Mode",
         "AllocationState": "inventory.models.AllocationRun.State",
         "AllocationLineState": "inventory.models.AllocationLine.State",
         "PromotionLockState": "inventory.models.PromotionLock.State",

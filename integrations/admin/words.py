@@ -31,6 +31,8 @@ SCOPE_WORDS: Mapping[str, tuple[Promise, Promise]] = {
         _("Book stock"),
         _("receipts, counts and adjustments; figures to compare, and what is decided on differences"),
     ),
+    "holds:write": (_("Hold stock"), _("keep goods for a buyer for some minutes, and give them back")),
+    "quotas:write": (_("Set quota rules"), _("say how shops share in the stock")),
     "shipments:read": (_("Read shipments"), _("what was sent, in which parcels, with which numbers")),
     "shipments:write": (_("Report shipments"), _("no address of the API asks for it yet")),
 }

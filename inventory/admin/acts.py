@@ -1,4 +1,4 @@
-"""The buttons of the SKU page: receive, adjust, count and safety stock, each with its reason."""
+"""The buttons of the SKU page: receive, adjust, count, safety stock and quota, each with its reason."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from inventory.adjust import StockAdjustment, adjust_stock
 from inventory.count import StockCount, count_stock
 from inventory.models import Location, LocationGroup, SkuStock
 from inventory.models.stock import Grade
-from inventory.pools import set_safety_stock
+from inventory.quota.keep import SafetyWish, keep_safety
 from inventory.receive import StockReceipt, receive_stock
 from inventory.regrade import Regrade, regrade_stock
 from omni.kernel.admin_base import RowResult
+from products.models import Shop
+from products.scope import scope_of
 
 UNITS_MAX = 10_000_000
 
@@ -65,7 +67,18 @@ class RegradeForm(StockForm):
 
 
 class SafetyForm(forms.Form):
-    group = forms.ModelChoiceField(LocationGroup.objects.none(), label=gettext_lazy("Location group"))
+    location = forms.ModelChoiceField(
+        Location.objects.none(),
+        label=gettext_lazy("Location"),
+        required=False,
+        help_text=gettext_lazy("Empty: at each location where it lies."),
+    )
+    shop = forms.ModelChoiceField(
+        Shop.objects.none(),
+        label=gettext_lazy("Shop"),
+        required=False,
+        help_text=gettext_lazy("Empty: by all shops. With a shop, a location must be named."),
+    )
     quantity = forms.IntegerField(
         label=gettext_lazy("Units that nobody may sell"), min_value=0, max_value=UNITS_MAX
     )
@@ -73,8 +86,39 @@ class SafetyForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        places: Any = self.fields["location"]
+        places.queryset = Location.objects.filter(is_active=True).order_by("priority", "code")
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or {}
+        if given.get("shop") and not given.get("location") and "location" not in self.errors:
+            self.add_error("location", _("Say at which location the shop leaves units."))
+        return given
+
+
+class QuotaForm(forms.Form):
+    """What it would do is shown before it is done."""
+
+    group = forms.ModelChoiceField(LocationGroup.objects.none(), label=gettext_lazy("Location group"))
+    shop = forms.ModelChoiceField(Shop.objects.none(), label=gettext_lazy("Shop"))
+    quantity = forms.IntegerField(
+        label=gettext_lazy("Units that only this shop may sell"), min_value=0, max_value=UNITS_MAX
+    )
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=200)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         groups: Any = self.fields["group"]
         groups.queryset = LocationGroup.objects.order_by("code")
+
+
+def offer_shops(form: forms.Form, user: Any) -> forms.Form:
+    """Let a form offer the shops that this person sees."""
+    if "shop" in form.fields:
+        scope, shops = scope_of(user), Shop.objects.filter(is_active=True).order_by("code")
+        field: Any = form.fields["shop"]
+        field.queryset = shops if scope.is_everything else shops.filter(pk__in=scope.shop_ids)
+    return form
 
 
 Answers = Mapping[str, Any]
@@ -118,8 +162,11 @@ def _regrade(sku: SkuStock, answers: Answers, at: datetime, by: str) -> bool:
 
 
 def _safety(sku: SkuStock, answers: Answers, at: datetime, by: str) -> bool:
-    targets = {sku.pk: answers["quantity"]}
-    set_safety_stock(group_id=answers["group"].pk, targets=targets, at=at, by=by, reason=answers["reason"])
+    location, shop = answers["location"], answers["shop"]
+    wish = SafetyWish(
+        sku.pk, answers["quantity"], location.pk if location else None, shop.pk if shop else None
+    )
+    keep_safety(wishes=[wish], at=at, by=by, reason=answers["reason"])
     return True
 
 

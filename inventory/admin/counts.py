@@ -50,7 +50,8 @@ class OpenForm(forms.Form):
     location = forms.ModelChoiceField(Location.objects.none(), label=_("Location"))
     counted_at = forms.DateTimeField(
         label=_("Counted at"),
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        # To the second: what moved earlier in the same minute would count as moved since.
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S"),
         help_text=_("The moment for which the counts hold; what moves afterwards is not counted again."),
     )
     note = forms.CharField(label=_("Note"), max_length=200, required=False)

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
@@ -14,9 +15,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 
-from inventory.admin.acts import STOCK_ACTS, run_act
+from inventory.admin.acts import STOCK_ACTS, QuotaForm, offer_shops, run_act
+from inventory.admin.matrix import MatrixPages, default_group
 from inventory.admin.sku_page import sku_page
-from inventory.models import Shortage, SkuStock, StockLevel, StockPool
+from inventory.models import AllocationRun, Shortage, SkuStock, StockLevel, StockPool
 from inventory.models.stock import Grade, PoolKind
 from inventory.network.transit import in_transit
 from omni.kernel.admin_base import column
@@ -67,7 +69,12 @@ class SkuStockAdmin(ScopedAdmin):
     # --- the page and its buttons ---------------------------------------------------------------------------
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.act_view)
-        return [path("<int:pk>/act/<slug:code>/", view, name="inventory_skustock_act"), *super().get_urls()]
+        quota = self.admin_site.admin_view(self.quota_view)
+        return [
+            path("<int:pk>/act/<slug:code>/", view, name="inventory_skustock_act"),
+            path("<int:pk>/quota/", quota, name="inventory_skustock_quota"),
+            *super().get_urls(),
+        ]
 
     def act_view(self, request: HttpRequest, pk: int, code: str) -> HttpResponse:
         """One button. A form with a fault is shown again with what was typed."""
@@ -75,11 +82,30 @@ class SkuStockAdmin(ScopedAdmin):
         act = STOCK_ACTS.get(code)
         if act is None:
             raise Http404
-        form = act.form(request.POST, auto_id=f"{code}-%s")
+        form = offer_shops(act.form(request.POST, auto_id=f"{code}-%s"), request.user)
         if not form.is_valid():
             return self._page(request, sku, {code: form})
         self.operate(request, act.title, lambda at, by: run_act(act, sku, form.cleaned_data, at, by))
         return redirect("admin:inventory_skustock_change", sku.pk)
+
+    def quota_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """What the quota of one shop would do, as the matrix shows it; it is applied there."""
+        sku = self.visible_object(request, pk)
+        runs = self._runs()
+        if request.method != "POST" or not runs.has_operate_permission(request):
+            raise PermissionDenied
+        form = offer_shops(QuotaForm(request.POST, auto_id="quota-%s"), request.user)
+        if not form.is_valid():
+            return self._page(request, sku, {"quota": form})
+        given = form.cleaned_data
+        asked = {(sku.pk, given["shop"].pk): given["quantity"]}
+        pages = MatrixPages(runs)
+        return pages.preview_of(request, asked, group=given["group"], code=sku.code, reason=given["reason"])
+
+    def _runs(self) -> ScopedAdmin:
+        page: Any = self.admin_site._registry[AllocationRun]
+        found: ScopedAdmin = page
+        return found
 
     def change_view(
         self,
@@ -96,7 +122,7 @@ class SkuStockAdmin(ScopedAdmin):
         request.current_app = self.admin_site.name
         fresh = {"key": uuid4().hex, "grade": Grade.GOOD.value}
         acts = [
-            (act, forms.get(code) or act.form(initial=fresh, auto_id=f"{code}-%s"))
+            (act, forms.get(code) or offer_shops(act.form(initial=fresh, auto_id=f"{code}-%s"), request.user))
             for code, act in STOCK_ACTS.items()
             if self.has_operate_permission(request)
         ]
@@ -107,11 +133,20 @@ class SkuStockAdmin(ScopedAdmin):
             "title": sku.code,
             "sku": sku,
             "acts": acts,
+            "quota_form": self._quota_form(request, forms),
             "open_act": next(iter(forms), ""),
             "in_transit": in_transit([sku.pk]).get(sku.pk, []),
             **sku_page(sku, request),
         }
         return TemplateResponse(request, "inventory/sku_page.html", context)
+
+    def _quota_form(self, request: HttpRequest, forms: dict[str, Any]) -> Any:
+        """None for those who may not."""
+        if not self._runs().has_operate_permission(request):
+            return None
+        group = default_group()
+        fresh = QuotaForm(initial={"group": group.pk if group else None}, auto_id="quota-%s")
+        return forms.get("quota") or offer_shops(fresh, request.user)
 
     # --- columns --------------------------------------------------------------------------------------------
     @column(description=_("on hand"))

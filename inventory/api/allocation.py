@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django_filters import rest_framework as filters
@@ -15,6 +15,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from inventory.api.serializers import ReasonIn, SaidReasonIn
 from inventory.models import (
     AllocationLine,
     AllocationMethod,
@@ -47,14 +48,6 @@ class NotAllOfIt(NotAllowed):
     """It concerns shops, or SKUs of theirs, that the caller does not see."""
 
     code = "not_all_of_it"
-
-
-class ReasonIn(StrictSerializer):
-    reason = Text(max_length=200, default="", allow_blank=True)
-
-
-class SaidReasonIn(StrictSerializer):
-    reason = Text(max_length=200)
 
 
 class AllocationRunOut(serializers.ModelSerializer[AllocationRun]):
@@ -307,6 +300,8 @@ class LockLineOut(serializers.ModelSerializer[PromotionLockLine]):
 
 
 class PromotionLockOut(serializers.ModelSerializer[PromotionLock]):
+    """`shops`: those that the caller may see."""
+
     group = serializers.CharField(source="group.code", read_only=True)
     shops = serializers.SerializerMethodField()
 
@@ -328,7 +323,7 @@ class PromotionLockOut(serializers.ModelSerializer[PromotionLock]):
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_shops(self, lock: PromotionLock) -> list[str]:
-        return sorted(shop.code for shop in lock.shops.all())
+        return [shop.code for shop in lock.shops.all()]
 
 
 class LockLineIn(StrictSerializer):
@@ -364,7 +359,7 @@ class PromotionLockView(ReadingView):
     serializer_class = PromotionLockOut
     filterset_class = PromotionLockFilter
     lookup_field = "code"
-    queryset = PromotionLock.objects.select_related("group").prefetch_related("shops")
+    queryset = PromotionLock.objects.select_related("group")
     READING: ClassVar = frozenset({"list", "retrieve", "lines"})
 
     @property
@@ -373,7 +368,8 @@ class PromotionLockView(ReadingView):
         return "inventory.view_promotionlock" if is_reading else "inventory.change_promotionlock"
 
     def get_queryset(self) -> QuerySet[PromotionLock]:
-        return self.queryset.filter(_of_shops(self.request))
+        shown = Prefetch("shops", Shop.objects.filter(in_shops(self.request, "pk")).order_by("code"))
+        return self.queryset.filter(_of_shops(self.request)).prefetch_related(shown)
 
     @extend_schema(
         operation_id="promotion_locks_save",
@@ -444,7 +440,7 @@ class PromotionLockView(ReadingView):
         return self.get_paginated_response(LockLineOut(page, many=True).data)
 
     def _said(self, code: str) -> dict[str, Any]:
-        return dict(PromotionLockOut(self.queryset.get(code=code)).data)
+        return dict(PromotionLockOut(self.get_queryset().get(code=code)).data)
 
 
 # Units being taken back ---------------------------------------------------------------------------------------
@@ -470,7 +466,6 @@ class RevocationOut(serializers.ModelSerializer[Revocation]):
             "arrived",
             "from_kind",
             "to_kind",
-            "to_label",
             "run",
             "state",
             "started_at",
@@ -547,7 +542,9 @@ def _refuse_limited(request: Request) -> None:
 
 def _refuse_hidden(request: Request, lock: PromotionLock) -> None:
     mine = in_shops(request, "pk")
-    if mine and lock.shops.exclude(mine).exists():
+    # Not by `lock.shops`: of that the caller's own were fetched alone.
+    its_own = PromotionLock.shops.through.objects.filter(promotionlock=lock).values("shop")
+    if mine and Shop.objects.filter(pk__in=its_own).exclude(mine).exists():
         raise NotAllOfIt(_("It concerns shops that you do not see."))
 
 

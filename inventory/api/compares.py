@@ -112,6 +112,12 @@ class CompareView(ReadingView):
     def staff_permission(self) -> str:
         return f"inventory.{'add' if self.action == 'create' else 'view'}_stockcomparison"
 
+    def get_queryset(self) -> QuerySet[StockComparison]:
+        """A compare names what lies there of every brand: who does not see all of them sees their own compares."""
+        if visible_brands(self.request) is None:
+            return self.queryset
+        return self.queryset.filter(by=actor_of(self.request))
+
     @extend_schema(
         operation_id="stock_compare",
         request=CompareIn,

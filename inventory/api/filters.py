@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import F, QuerySet
 from django_filters import rest_framework as filters
 
-from inventory.models import Location, PublishedStock
+from inventory.models import Location, PublishedStock, QuotaRule
 from inventory.models.stock import Grade
 from omni.kernel.api.filters import StrictFilterSet
 
@@ -38,3 +38,17 @@ class PublishedStockFilter(StrictFilterSet):
         if is_due:
             return rows.filter(desired_version__gt=F("acked_version"))
         return rows.filter(desired_version=F("acked_version"))
+
+
+class QuotaRuleFilter(StrictFilterSet):
+    group = filters.CharFilter("group__code", max_length=32)
+    shop = filters.CharFilter("shop__code", max_length=32)
+    sku = filters.CharFilter("sku__code", max_length=64)
+    mode = filters.ChoiceFilter(choices=QuotaRule.Mode.choices)
+    is_active = filters.BooleanFilter()
+
+
+class ShopExposureFilter(StrictFilterSet):
+    group = filters.CharFilter("group__code", max_length=32)
+    shop = filters.CharFilter("shop__code", max_length=32)
+    sku = filters.CharFilter("sku__code", max_length=64)

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from inventory.api.filters import LocationFilter
-from inventory.api.serializers import LINES_MAX, UNITS_MAX, LocationOut
+from inventory.api.serializers import LINES_MAX, UNITS_MAX, LocationOut, SaidReasonIn
 from inventory.models import CountLine, CountSheet, Location, Transfer, TransferLine
 from inventory.models.stock import Grade
 from inventory.network.switch import Use, switch_location
@@ -88,10 +88,6 @@ class GoodsIn(StrictSerializer):
 
 class SubmitIn(StrictSerializer):
     """To finish counting needs no words."""
-
-
-class ReasonIn(StrictSerializer):
-    reason = Text(max_length=200)
 
 
 # --- locations ----------------------------------------------------------------------------------------------
@@ -389,7 +385,7 @@ class TransferView(ReadingView):
 
     @extend_schema(
         operation_id="transfers_cancel",
-        request=ReasonIn,
+        request=SaidReasonIn,
         parameters=[PARAMETER],
         responses={200: TransferOut},
     )
@@ -564,7 +560,7 @@ class CountSheetView(ReadingView):
 
     @extend_schema(
         operation_id="count_sheets_confirm",
-        request=ReasonIn,
+        request=SaidReasonIn,
         parameters=[PARAMETER],
         responses={200: CountSheetOut},
     )
@@ -577,7 +573,7 @@ class CountSheetView(ReadingView):
 
     @extend_schema(
         operation_id="count_sheets_reject",
-        request=ReasonIn,
+        request=SaidReasonIn,
         parameters=[PARAMETER],
         responses={200: CountSheetOut},
     )
@@ -589,6 +585,6 @@ class CountSheetView(ReadingView):
         return self._act(request, lambda sheet: reject_count_sheet(sheet_id=sheet.pk, at=at, by=by, **said))
 
 
-READ_SWITCH, READ_SUBMIT, READ_REASON = SwitchIn(), SubmitIn(), ReasonIn()
+READ_SWITCH, READ_SUBMIT, READ_REASON = SwitchIn(), SubmitIn(), SaidReasonIn()
 READ_TRANSFER, READ_SHIP, READ_RECEIPT = TransferIn(), TransferShipIn(), TransferReceiptIn()
 READ_CLOSE, READ_SHEET = TransferCloseIn(), CountSheetIn()

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from inventory.models import Location, PublishedStock, StockLevel
+from inventory.models import Location, PublishedStock, QuotaRule, ShopExposure, StockLevel
 from inventory.models.stock import Grade
 from omni.kernel.api.fields import Code, StrictSerializer, Text, Whole, YesNo, many
 
 LINES_MAX = 1000
 QUESTIONS_MAX = 5000
 UNITS_MAX = 1_000_000_000
+
+
+class ReasonIn(StrictSerializer):
+    reason = Text(max_length=200, default="", allow_blank=True)
+
+
+class SaidReasonIn(StrictSerializer):
+    """For acts that somebody has to answer for."""
+
+    reason = Text(max_length=200)
 
 
 class LocationOut(serializers.ModelSerializer[Location]):
@@ -239,3 +250,120 @@ class BookedOut(serializers.Serializer[Any]):
 
     number = serializers.CharField()
     result = serializers.ChoiceField(choices=["booked", "unchanged"])
+
+
+class QuotaRuleOut(serializers.ModelSerializer[QuotaRule]):
+    """With SKU, category and brand empty the rule is about every SKU. Parts are from 0 to 1."""
+
+    group = serializers.CharField(source="group.code", read_only=True)
+    shop = serializers.CharField(source="shop.code", read_only=True)
+    sku = serializers.CharField(source="sku.code", read_only=True, default=None)
+    category = serializers.CharField(source="category.code", read_only=True, default=None)
+    brand = serializers.CharField(source="brand.code", read_only=True, default=None)
+
+    class Meta:
+        model = QuotaRule
+        fields = (
+            "id",
+            "group",
+            "shop",
+            "sku",
+            "category",
+            "brand",
+            "mode",
+            "quota_ratio",
+            "publish_ratio",
+            "minimum",
+            "maximum",
+            "service_level",
+            "priority",
+            "is_active",
+            "note",
+        )
+        read_only_fields = fields
+
+
+class QuotaRuleIn(StrictSerializer):
+    """A rule is named by its group, its shop and its scope: the same again changes the rule that is there."""
+
+    group = Code(max_length=32)
+    shop = Code(max_length=32)
+    mode = serializers.ChoiceField(choices=QuotaRule.Mode.choices)
+    sku = Code(max_length=64, required=False, allow_null=True, default=None)
+    category = Code(max_length=64, required=False, allow_null=True, default=None)
+    brand = Code(max_length=64, required=False, allow_null=True, default=None)
+    quota_ratio = serializers.DecimalField(
+        max_digits=6, decimal_places=4, required=False, allow_null=True, default=None
+    )
+    publish_ratio = serializers.DecimalField(max_digits=6, decimal_places=4, default=Decimal(1))
+    minimum = Whole(min_value=0, max_value=UNITS_MAX, default=0)
+    maximum = Whole(min_value=0, max_value=UNITS_MAX, required=False, allow_null=True, default=None)
+    service_level = serializers.DecimalField(max_digits=5, decimal_places=4, default=Decimal("0.95"))
+    priority = Whole(min_value=0, max_value=32_000, default=100)
+    note = Text(max_length=200, default="", allow_blank=True)
+    reason = Text(max_length=200, default="", allow_blank=True)
+
+
+class ShopExposureOut(serializers.ModelSerializer[ShopExposure]):
+    """Under `low_water` free units the shop shows ⌈n × part_to⌉ − ⌈n × part_from⌉ of the n that are left."""
+
+    group = serializers.CharField(source="group.code", read_only=True)
+    shop = serializers.CharField(source="shop.code", read_only=True)
+    sku = serializers.CharField(source="sku.code", read_only=True)
+
+    class Meta:
+        model = ShopExposure
+        fields = (
+            "sku",
+            "group",
+            "shop",
+            "units_per_hour",
+            "low_water",
+            "part_from",
+            "part_to",
+            "computed_at",
+        )
+        read_only_fields = fields
+
+
+class WhyPoolOut(serializers.Serializer[Any]):
+    """One pool that the shop draws on, and what it shows of it."""
+
+    group = serializers.CharField()
+    kind = serializers.CharField()
+    pool_label = serializers.CharField()
+    free = serializers.IntegerField()
+    owed = serializers.IntegerField()
+    publish_ratio = serializers.DecimalField(max_digits=6, decimal_places=4)
+    is_divided = serializers.BooleanField()
+    low_water = serializers.IntegerField(allow_null=True)
+    part_from = serializers.DecimalField(max_digits=9, decimal_places=8, allow_null=True)
+    part_to = serializers.DecimalField(max_digits=9, decimal_places=8, allow_null=True)
+    shown = serializers.IntegerField()
+
+
+class WhyComponentOut(serializers.Serializer[Any]):
+    sku = serializers.CharField()
+    units = serializers.IntegerField()
+    sellable = serializers.IntegerField()
+    bundles = serializers.IntegerField()
+
+
+class WhyShopOut(serializers.Serializer[Any]):
+    """`sellable` = what the pools show together − `buffer`, at most `maximum`; of a bundle what its components make."""
+
+    shop = serializers.CharField()
+    sellable = serializers.IntegerField()
+    buffer = serializers.IntegerField()
+    maximum = serializers.IntegerField(allow_null=True)
+    quota_rule = serializers.IntegerField(allow_null=True)
+    mode = serializers.CharField(allow_null=True)
+    pools = WhyPoolOut(many=True)
+    components = WhyComponentOut(many=True)
+
+
+class WhyStockOut(serializers.Serializer[Any]):
+    """Why each shop may sell as much of the SKU as it may."""
+
+    sku = serializers.CharField()
+    shops = WhyShopOut(many=True)

@@ -95,7 +95,10 @@ class QuotaRule(SkuScope):
         decimal_places=4,
         default=Decimal("0.95"),
         db_default=Decimal("0.95"),
-        help_text=_("Allocation by demand stops where so many of all periods would be served in full."),
+        help_text=_(
+            "Allocation by demand stops where so many of all periods would be served in full. With lock + share 0.5 "
+            "loses least."
+        ),
     )
     priority = models.PositiveSmallIntegerField(
         _("priority"), default=100, db_default=100, help_text=_("Lower is served first, and gives last.")

@@ -134,8 +134,9 @@ class _Came:
 
 @dataclass(slots=True)
 class _Lot:
-    """What is to be written for a batch of SKUs."""
+    """What is to be written for a batch of SKUs. `free`: what is free in each pool after the moves noted so far."""
 
+    free: dict[PoolName, int]
     moves: list[PoolMove] = field(default_factory=list)
     revoked: list[tuple[TakeBack, int, str]] = field(default_factory=list)
     came: dict[int, _Came] = field(default_factory=dict)
@@ -250,7 +251,7 @@ def _apply_batch(run: AllocationRun, sku_ids: Sequence[int], *, at: datetime, by
     coming = {
         (sku, label): units for sku, label, units in fetch_all(COMING, [run.group_id, as_array(sku_ids)])
     }
-    lot = _Lot()
+    lot = _Lot({name: pool.free for name, pool in pools.items()})
     for sku_id, of_sku in _by_sku(lines).items():
         wanted = {}
         for line in of_sku:
@@ -282,7 +283,7 @@ def _undo_batch(run: AllocationRun, sku_ids: Sequence[int], *, at: datetime, by:
             for _id, sku_id, _code, _units, kind, label in open_ones
         ],
     )
-    lot = _Lot()
+    lot = _Lot({name: pool.free for name, pool in pools.items()})
     back = _call_off(run, open_ones, pools, lot, at=at)
     for sku_id, of_sku in _by_sku(lines).items():
         wanted = {}
@@ -298,7 +299,7 @@ def _undo_batch(run: AllocationRun, sku_ids: Sequence[int], *, at: datetime, by:
 def _call_off(
     run: AllocationRun,
     open_ones: Sequence[tuple[Any, ...]],
-    pools: dict[PoolName, LockedPool],
+    pools: Mapping[PoolName, LockedPool],
     lot: _Lot,
     *,
     at: datetime,
@@ -309,7 +310,7 @@ def _call_off(
     for ident, sku_id, code, outstanding, kind, label in open_ones:
         holder = PoolName(run.group_id, sku_id, PoolKind.REVOKING, code)
         home = PoolName(run.group_id, sku_id, kind, label)
-        units = min(outstanding, pools[holder].free)
+        units = min(outstanding, lot.free[holder])
         ids.append(ident)
         arrived.append(units)
         if units:
@@ -356,11 +357,13 @@ def _lock_pools(
     return lock_named(needed | sources | holders | set(also))
 
 
-def _move(lot: _Lot, pools: dict[PoolName, LockedPool], giver: PoolName, taker: PoolName, units: int) -> None:
+def _move(
+    lot: _Lot, pools: Mapping[PoolName, LockedPool], giver: PoolName, taker: PoolName, units: int
+) -> None:
     """Note a move, and the numbers as they will be after it, so that the next sees them."""
     lot.moves.append(PoolMove(pools[giver].id, pools[taker].id, units))
-    pools[giver] = pools[giver]._replace(granted=pools[giver].granted - units)
-    pools[taker] = pools[taker]._replace(granted=pools[taker].granted + units)
+    lot.free[giver] -= units
+    lot.free[taker] += units
 
 
 def _decide(
@@ -368,7 +371,7 @@ def _decide(
     sku_id: int,
     lines: Sequence[_Line],
     wanted: Mapping[int, int],
-    pools: dict[PoolName, LockedPool],
+    pools: Mapping[PoolName, LockedPool],
     lot: _Lot,
 ) -> None:
     """What can be done of what these lines of one SKU want: at once from base and shared, the rest in two phases."""
@@ -384,7 +387,7 @@ def _decide(
         lack = wanted[line.id]
         for kind in (PoolKind.BASE, PoolKind.SHARED):
             giver = PoolName(group_id, sku_id, kind)
-            units = min(lack, pools[giver].free) if giver in pools else 0
+            units = min(lack, lot.free.get(giver, 0))
             if units:
                 _move(lot, pools, giver, home[line.id], units)
                 came[line.id].moved += units
@@ -398,7 +401,7 @@ def _decide(
             lacking[line.id] = wanted[line.id] - came[line.id].moved
     waiting_for = [line for line in (*takers, *common.values()) if lacking.get(line.id, 0) > 0]
     for line in reversed(givers):
-        units = min(-wanted[line.id], pools[home[line.id]].free if home[line.id] in pools else 0)
+        units = min(-wanted[line.id], lot.free.get(home[line.id], 0))
         for taker in waiting_for:
             part = min(units, lacking[taker.id])
             if part:
@@ -414,7 +417,7 @@ def _decide(
 
 def _give_up(
     lot: _Lot,
-    pools: dict[PoolName, LockedPool],
+    pools: Mapping[PoolName, LockedPool],
     giver: PoolName,
     line: _Line,
     units: int,

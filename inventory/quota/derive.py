@@ -7,11 +7,11 @@ from datetime import datetime
 
 from django.db import transaction
 
-from inventory.quota.open import PoolName, columns_of
+from inventory.quota.open import PoolName
 from inventory.quota.safety import BUFFERS
 from inventory.quota.scopes import DEFAULT_RULES, OWN_RULES
 from inventory.record import mark_shares_changed
-from omni.kernel.sql import execute, fetch_all
+from omni.kernel.sql import as_array, as_text_array, execute, fetch_all
 
 # Two that derive at once would each miss what the other has read. A crash gives it back.
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('inventory.quota.derive_draws'))"
@@ -22,6 +22,8 @@ ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('inventory.quota.derive_d
 #   by hand. `is_own`: units are, or by its mode may be, granted to it alone.
 # * `special`: pairs of shop and SKU for which something else holds than for every SKU: a rule of their own, a promotion
 #   that keeps them to its lock, or a buffer. What was set for one SKU by hand is nobody else's business.
+#
+# Of promotions those that run by their state count: to the minute they are kept by the times of their pools.
 #
 # A group in which there was ever a rule about every SKU, or a row by hand, is open to the shop for all that nothing
 # else is said of. A shop always draws on its own units, whatever its mode: what was granted before must not be
@@ -58,8 +60,7 @@ DESIRED = f"""
         FROM inventory_promotionlock l
         JOIN inventory_promotionlock_shops s ON s.promotionlock_id = l.id
         JOIN inventory_promotionlockline n ON n.lock_id = l.id
-        WHERE l.state = 'active' AND l.starts_at <= %(at)s AND l.ends_at > %(at)s
-          AND s.shop_id IN (SELECT id FROM asked)
+        WHERE l.state = 'active' AND s.shop_id IN (SELECT id FROM asked)
     ), own AS MATERIALIZED (
         SELECT o.* FROM ({OWN_RULES}) o WHERE o.shop_id IN (SELECT id FROM asked)
     ), buffers AS MATERIALIZED (
@@ -194,7 +195,8 @@ def derive_draws(*, shop_ids: Collection[int] | None = None, at: datetime) -> in
 
 def draw_on_new_pools(names: Collection[PoolName], *, at: datetime) -> None:
     """Have the shops whose own pools these are draw on them: they were opened just now. After the pools were locked."""
-    columns = columns_of(names)
-    shops = [row[0] for row in fetch_all(UNDRAWN, columns)] if columns else []
+    groups, skus, kinds, labels = zip(*names, strict=True)
+    columns = [as_array(groups), as_array(skus), as_text_array(kinds), as_text_array(labels)]
+    shops = [row[0] for row in fetch_all(UNDRAWN, columns)]
     if shops:
         derive_draws(shop_ids=shops, at=at)

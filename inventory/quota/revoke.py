@@ -102,53 +102,50 @@ INSERT_REVOCATIONS = """
 # What a channel may still sell of revocation `r`: numbers that were ever sent for listings of its SKU, or of a bundle
 # of it, in its shop (of a promotion's lock: in all shops that sold from it). A shop whose orders are requests sells
 # nothing before we have said yes.
+# Plan: the listings of a SKU by its index; few of them are of other shops.
 _SHOWN = """
-    SELECT %s FROM products_listing l
+    SELECT FROM (
+        SELECT r.sku_id
+        UNION ALL SELECT c.bundle_id FROM products_bundlecomponent c WHERE c.component_id = r.sku_id
+    ) k
+    JOIN products_listing l ON l.sku_id = k.sku_id AND l.state = 'listed'
     JOIN products_shop h ON h.id = l.shop_id AND h.order_policy = 'fact'
     JOIN inventory_publishedstock p ON p.listing_id = l.id AND p.sent_version > 0
-    %s
-    WHERE l.state = 'listed'
-      AND (l.shop_id = r.shop_id OR r.from_kind = 'lock' AND l.shop_id IN (
-          SELECT s.shop_id FROM inventory_promotionlock_shops s WHERE s.promotionlock_id = r.lock_id))
-      AND (l.sku_id = r.sku_id OR l.sku_id IN (
-          SELECT c.bundle_id FROM products_bundlecomponent c WHERE c.component_id = r.sku_id))
-      AND (%s)
+    {also}
+    WHERE (l.shop_id = r.shop_id OR r.from_kind = 'lock' AND EXISTS (
+          SELECT FROM inventory_promotionlock_shops s
+          WHERE s.promotionlock_id = r.lock_id AND s.shop_id = l.shop_id))
+      AND ({still})
 """
 # The channel has acknowledged no more than we want it to show, and no call is under way that would show more. That the
 # versions be equal would be too much to ask: of a SKU that sells, a newer one is always due.
-_MORE = """
-    p.acked_quantity IS NULL OR p.acked_quantity > p.desired_quantity
-    OR p.sent_version > p.acked_version AND p.sent_quantity > p.desired_quantity
-"""
-_UNTOLD = _SHOWN % (
-    "",
-    "",
-    f"EXISTS (SELECT FROM inventory_stockchange n WHERE n.sku_id = r.sku_id AND n.at <= r.started_at) OR {_MORE}",
-)
+_MORE = """p.acked_quantity IS NULL OR p.acked_quantity > p.desired_quantity
+          OR p.sent_version > p.acked_version AND p.sent_quantity > p.desired_quantity"""
+_UNTOLD = _SHOWN.format(also="", still=f"n.at <= r.started_at OR {_MORE}")
 # Numbers are absolute: what the channel had sold and not told yet when it took its number, that number has put on sale
 # again. The orders that were read since say how many those are; until the channel shows so many less, they are covered
 # by nothing but the units that wait here. So the number is looked at once more, with all that is noted planned.
-_SHOWS_MORE = _SHOWN % (
-    "",
-    "",
-    f"EXISTS (SELECT FROM inventory_stockchange n WHERE n.sku_id = r.sku_id) OR {_MORE}",
+_SHOWS_MORE = _SHOWN.format(also="", still=f"n.at IS NOT NULL OR {_MORE}")
+_UNREAD = _SHOWN.format(
+    also="""LEFT JOIN unnest(%(shops)s::bigint[], %(moments)s::timestamptz[]) AS u(shop_id, until)
+      ON u.shop_id = l.shop_id""",
+    still="u.until IS NULL OR u.until <= r.acked_at",
 )
-_UNREAD = _SHOWN % (
-    "",
-    "LEFT JOIN unnest(%(shops)s::bigint[], %(moments)s::timestamptz[]) AS u(shop_id, until) ON u.shop_id = l.shop_id",
-    "u.until IS NULL OR u.until <= r.acked_at",
-)
+# What is noted for the planner is added up once: there may be as many changes as revocations.
+_NOTED = "noted AS MATERIALIZED (SELECT sku_id, min(at) AS at FROM inventory_stockchange GROUP BY sku_id)"
 TELL = f"""
+    WITH {_NOTED}
     UPDATE inventory_revocation r SET state = 'pulling', acked_at = %(at)s
     FROM (
-        SELECT r.id FROM inventory_revocation r
+        SELECT r.id FROM inventory_revocation r LEFT JOIN noted n ON n.sku_id = r.sku_id
         WHERE r.state = 'telling' AND NOT EXISTS ({_UNTOLD})
-        ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED
+        ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
     ) told
     WHERE r.id = told.id
 """  # noqa: S608 - put together from constants
 READY = f"""
-    SELECT r.id FROM inventory_revocation r
+    WITH {_NOTED}
+    SELECT r.id FROM inventory_revocation r LEFT JOIN noted n ON n.sku_id = r.sku_id
     WHERE r.state = 'pulling' AND NOT EXISTS ({_UNREAD}) AND NOT EXISTS ({_SHOWS_MORE}) ORDER BY r.id
 """  # noqa: S608 - put together from constants
 # Promised when the rest went on, and free again since. The channel was told long ago. What is outstanding of those that

@@ -5,22 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission, User
 from django.db import transaction
+from django.utils import timezone
 
 from integrations.keys import SCOPES, issue_key
 from integrations.management.commands.sandbox import QIMEN_CONNECTION, SANDBOXES
 from integrations.models import ApiKey, Connection
-from inventory.models import Location, LocationGroup, ShopPool
-from inventory.pools import set_safety_stock
+from inventory.models import (
+    AllocationMethod,
+    AllocationRun,
+    Location,
+    LocationGroup,
+    RebalancePolicy,
+    ShopPool,
+)
 from inventory.publish import plan_all_published_stock
+from inventory.quota.apply import APPLY, apply_run, start_apply
+from inventory.quota.define import QuotaWish, set_quota_rule
+from inventory.quota.keep import SafetyWish, keep_safety
+from inventory.quota.plan import PLAN, plan_allocation, start_allocation
+from inventory.quota.promote import LockWish, plan_lock
 from inventory.receive import StockReceipt, receive_stock
 from omni.demo.goods import BRANDS, CATEGORIES, DemoSku, DemoSpu, demo_goods
+from omni.kernel.jobs import claim_job, run_job
 from omni.wiring import BUNDLE_OBJECTIONS
 from orders.models import ReviewRule
 from products.assortment.conditions import Wish
@@ -48,6 +61,28 @@ SHOPS = {
 }
 # Which part of the shared pool each shop is shown: together more than there is, because reservation keeps the promise.
 PUBLISH_RATIOS = {"tmall": "0.9", "webshop": "0.5", "partner-api": "1"}
+# shop, mode, brand or category (empty: every SKU), what else the rule says
+QUOTA_RULES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("tmall", "shared", "", {"publish_ratio": Decimal("0.9")}),
+    ("webshop", "shared", "", {"publish_ratio": Decimal("0.5")}),
+    ("partner-api", "shared", "", {}),
+    ("tmall", "lock_share", "NH", {"quota_ratio": Decimal("0.3"), "minimum": 5, "priority": 10}),
+    (
+        "webshop",
+        "lock_share",
+        "NH",
+        {"quota_ratio": Decimal("0.2"), "publish_ratio": Decimal("0.5"), "minimum": 3},
+    ),
+    (
+        "partner-api",
+        "exclusive",
+        "lighting",
+        {"quota_ratio": Decimal("0.15"), "maximum": 60, "priority": 200},
+    ),
+)
+QUOTA_BRAND = "NH"
+PROMOTED = {"KY-054-01": 20, "KY-055-01": 30, "KY-059-01": 25}
+PROMOTION_LASTS = timedelta(days=21)
 # As channels write them; the branch serves the south, the central warehouse all others.
 SOUTH = ["广东省", "广西壮族自治区", "海南省", "福建省", "湖南省", "江西省", "贵州省", "云南省"]
 NORTH = [
@@ -130,6 +165,7 @@ def furnish_demo(*, port: int, folder: Path, at: datetime) -> Furnished:
         shops, places = _make_shops(), _make_places()
         _make_listings(goods, shops["tmall"])
         _make_stock(goods, shops, places, at)
+        _make_quotas(shops, places["SHA"].group, at)
         _make_rules()
         _make_assortment(shops, at)
     people = _make_people(is_new=is_new)
@@ -302,13 +338,9 @@ def _make_stock(
     skus = _sku_ids()
     online = places["SHA"].group
     every = [sku for spu in goods for sku in spu.skus if not sku.inside]
-    set_safety_stock(
-        group_id=online.pk,
-        targets={skus[sku.code]: sku.safety for sku in every},
-        at=at,
-        by=BY,
-        reason="demo",
-    )
+    central = places["SHA"].pk
+    wishes = [SafetyWish(skus[sku.code], sku.safety, location_id=central) for sku in every if sku.safety]
+    keep_safety(wishes=wishes, at=at, by=BY, reason="demo")
     shares: dict[str, Callable[[DemoSku], int]] = {
         "SHA": lambda sku: sku.central,
         "CAN": lambda sku: sku.branch,
@@ -325,6 +357,56 @@ def _make_stock(
         for code, ratio in PUBLISH_RATIOS.items()
     )
     plan_all_published_stock(at=at)
+
+
+def _make_quotas(shops: dict[str, Shop], group: LocationGroup, at: datetime) -> None:
+    """Every way of sharing at work: ratios for most, quotas and shares for one brand, a category sold by quota alone,
+    and a promotion that runs.
+    """
+    brands = dict(Brand.objects.values_list("code", "pk"))
+    categories = dict(Category.objects.values_list("code", "pk"))
+    for shop, mode, scope, more in QUOTA_RULES:
+        named: dict[str, Any] = {
+            "brand_id": brands.get(scope) if scope in brands else None,
+            "category_id": categories.get(scope) if scope in categories else None,
+        }
+        wish = QuotaWish(group_id=group.pk, shop_id=shops[shop].pk, mode=mode, **named, **more)
+        set_quota_rule(wish=wish, at=at, by=BY, reason="demo")
+    _grant(group, brands[QUOTA_BRAND], at)
+    skus = _sku_ids()
+    wish_lock = LockWish(
+        code="CAMPING-1",
+        name="露营季 Camping weeks",
+        group_id=group.pk,
+        shop_ids=[shops["tmall"].pk],
+        starts_at=at,
+        ends_at=at + PROMOTION_LASTS,
+        units={skus[code]: units for code, units in PROMOTED.items()},
+    )
+    plan_lock(wish=wish_lock, reason="demo", at=at, by=BY)
+    RebalancePolicy.objects.create(group=group)
+    plan_all_published_stock(at=at)
+
+
+def _grant(group: LocationGroup, brand_id: int, at: datetime) -> None:
+    """The first allocation by ratio, worked out and applied as a worker would."""
+    run = start_allocation(
+        group_id=group.pk,
+        method=AllocationMethod.RATIO.value,
+        scope={"brand": brand_id},
+        settings={},
+        trigger=AllocationRun.Trigger.PERSON.value,
+        reason="demo",
+        at=at,
+        by=BY,
+    )
+    works = {PLAN: plan_allocation, APPLY: apply_run}
+    for start in (None, start_apply):
+        if start is not None:
+            run = start(run_id=run.pk, at=at, by=BY)
+        job = claim_job(at=timezone.now(), job_id=run.job_id)
+        if job is not None:
+            run_job(job=job, works=works)
 
 
 # --- rules and people ---------------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ def pages(world: World) -> Iterator[str]:
     yield reverse("admin:orders_salesorder_change", args=[world.order.pk])
     yield reverse("admin:inventory_skustock_change", args=[world.sku.pk])
     yield reverse("admin:inventory_supplyrule_list")
+    yield reverse("admin:inventory_matrix")
+    yield reverse("admin:inventory_allocationrun_start")
     for kind, adapter, _description in known_adapters():
         yield f"{reverse('admin:integrations_connection_add')}?kind={kind}&adapter={adapter}"
     connection = Connection.objects.get(code="top-mine")

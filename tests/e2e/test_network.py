@@ -102,7 +102,7 @@ def test_a_person_moves_counts_and_switches(
     page.select_option("[name=location]", str(scene.location.pk))
     page.fill("[name=lines]", "SERUM-30\t26\nCREAM-50\t5")
     look("count-start")
-    moment = timezone.localtime().strftime("%Y-%m-%dT%H:%M")
+    moment = timezone.localtime().strftime("%Y-%m-%dT%H:%M:%S")
     page.fill("[name=counted_at]", moment)
     page.locator("form.omni-card button").click()
     look("count-open")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -16,7 +17,7 @@ from tests.factories.quota import Market
 pytestmark = [pytest.mark.django_db, pytest.mark.capability("V12")]
 
 
-def connect(market: Market, letter: str, **values: object) -> Cursor:
+def connect(market: Market, letter: str, **values: Any) -> Cursor:
     connection = make_channel(shop=market.shops[letter], **values)
     return Cursor.objects.create(connection=connection, stream="orders")
 

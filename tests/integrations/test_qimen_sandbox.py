@@ -407,6 +407,27 @@ def test_an_item_may_be_made_known_before_its_stock_arrives(open_warehouse: Open
     assert found == {"TEE": OPENING, "CAP": OPENING, "NEW": 9}
 
 
+def test_a_miscount_is_told_by_every_query_and_stands_beside_what_lies_there(open_warehouse: Open) -> None:
+    sandbox = open_warehouse()
+    control(sandbox, "faults", {"stock_differs": 1})
+    one = "<request><page>1</page><pageSize>9</pageSize><itemCode>TEE</itemCode></request>"
+    by_item = (
+        "<request><criteriaList><criteria><warehouseCode>WH1</warehouseCode><ownerCode>OWN</ownerCode>"
+        "<itemCode>TEE</itemCode></criteria></criteriaList></request>"
+    )
+
+    told = [
+        call(sandbox, "stock.query", one).findtext("items/item/quantity"),
+        call(sandbox, "stock.query", one).findtext("items/item/quantity"),
+        call(sandbox, "inventory.query", by_item).findtext("items/item/quantity"),
+    ]
+
+    assert told == [str(OPENING + 1)] * 3
+    found = {row["item"]: row["quantity"] for row in control(sandbox, "truth")["stock"]}
+    assert found["TEE"] == OPENING
+    assert_books_balance(sandbox)
+
+
 def test_found_and_broken_units_are_reported_and_more_than_there_is_cannot_break(
     open_warehouse: Open, customer: Customer
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from inventory.adjust import StockAdjustment, adjust_stock
-from inventory.models import AlertRule, StockAlert, StockWatch
+from inventory.models import AlertRule, ShopPool, StockAlert, StockWatch
 from inventory.publish import plan_published_stock
 from inventory.supply.take import take_alerts
 from inventory.supply.watch import Watched, watch_changed_stock, watch_group_soon, watch_stock
@@ -152,8 +152,6 @@ def test_a_rule_of_a_shop_looks_at_what_that_shop_may_sell() -> None:
 
 
 def half_pool(shop: Any) -> int:
-    from inventory.models import ShopPool
-
     return ShopPool.objects.filter(shop=shop).update(publish_ratio="0.5")
 
 

@@ -19,6 +19,7 @@ from inventory.models import (
 )
 from inventory.quota import plan
 from inventory.quota.apply import NotToDrop, drop_run
+from inventory.quota.derive import derive_draws
 from inventory.quota.plan import BadAllocation, plan_allocation
 from omni.kernel.sentences import read_sentence
 from tests.factories.bundles import make_bundle
@@ -142,6 +143,7 @@ def test_a_shop_that_shares_by_rule_gives_its_quota_back() -> None:
     market = Market(100, ratios={"A": "0.5", "B": "0.5"})
     market.grant({"A": 50, "B": 50})
     QuotaRule.objects.filter(shop=market.shops["B"]).update(mode="shared")
+    derive_draws(at=timezone.now())
 
     lines = market.lines(market.plan("ratio"))
 
@@ -158,6 +160,7 @@ def test_the_most_specific_rule_decides() -> None:
         mode="exclusive",
         quota_ratio=Decimal("0.1"),
     )
+    derive_draws(at=timezone.now())
 
     assert market.lines(market.plan("ratio"))["A"][1] == 10
 
@@ -168,6 +171,7 @@ def test_the_most_specific_rule_decides() -> None:
         mode="exclusive",
         quota_ratio=Decimal("0.2"),
     )
+    derive_draws(at=timezone.now())
     assert market.lines(market.plan("ratio"))["A"][1] == 20
 
 

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from inventory.adjust import StockAdjustment, adjust_stock
-from inventory.models import StockComparison, StockDifference, StockLevel, StockMovement
+from inventory.models import StockComparison, StockDifference, StockLevel, StockMovement, Transfer
 from inventory.network.causes import causes_of
 from inventory.network.compare import (
     ComparisonConflict,
@@ -497,8 +497,6 @@ def test_parcels_whose_confirmation_is_on_its_way_are_thought_of() -> None:
 
 def test_an_open_transfer_is_thought_of() -> None:
     scene = stored(100)
-    from inventory.models import Transfer
-
     transfer = Transfer.objects.create(
         number="TR-7",
         source=LocationFactory.create(),

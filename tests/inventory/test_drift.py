@@ -260,7 +260,7 @@ def test_a_promotion_that_says_more_was_set_aside_than_was(market: Market) -> No
         name="Nine",
         group_id=market.group_id,
         shop_ids=[market.shops["A"].pk],
-        starts_at=now,
+        starts_at=now - timedelta(minutes=1),
         ends_at=now + timedelta(hours=1),
         units={market.sku.pk: 5},
     )

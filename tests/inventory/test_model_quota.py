@@ -325,6 +325,14 @@ class Shares(RuleBasedStateMachine):
         self._sweep()
 
     @rule()
+    def read_all_and_let_go_on(self) -> None:
+        """Nobody is told anything."""
+        self._sweep()
+        for shop in self.shops:
+            self._read(shop)
+        self._sweep()
+
+    @rule()
     def settle(self) -> None:
         """Channels that answer and are read do not keep anybody waiting."""
         self._settle()

@@ -250,7 +250,7 @@ def test_mutant_without_the_lock_of_the_revocation_its_units_arrive_twice(
 def promotions_race() -> None:
     """Several sweeps begin the same promotion: its units are set aside once."""
     market = Market(100, ratios={"A": None}, mode="shared")
-    now = timezone.now()
+    now = timezone.now() - timedelta(hours=1, minutes=1)
     wish = LockWish(
         code=f"nine-{uuid4().hex[:8]}",
         name="Nine",

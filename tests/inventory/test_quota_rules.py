@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -14,8 +14,6 @@ from inventory.availability import explain_stock, sellable_stock
 from inventory.models import (
     DailyDemand,
     Location,
-    PromotionLock,
-    PromotionLockLine,
     QuotaRule,
     ShopExposure,
     ShopPool,
@@ -26,6 +24,8 @@ from inventory.quota.define import BadQuota, QuotaWish, end_quota_rule, set_quot
 from inventory.quota.derive import derive_draws
 from inventory.quota.expose import compute_exposures
 from inventory.quota.keep import SafetyNeedsLocation, SafetyWish, keep_safety
+from inventory.quota.promote import LockWish, cancel_lock, plan_lock
+from inventory.quota.revoke import TakeBack, take_back
 from inventory.quota.scopes import rules_held
 from inventory.reserve import Demand, reserve_stock
 from products.models import Shop, Sku
@@ -321,51 +321,31 @@ def test_what_a_shop_leaves_is_said_for_a_location(sku: Sku) -> None:
 # promotions --------------------------------------------------------------------------------------------------
 
 
-def running_lock(
-    place: Location, shop: Shop, sku: Sku, units: int, *, mode: str, now: datetime
-) -> PromotionLock:
-    lock = PromotionLock.objects.create(
-        code=f"P{uuid4().hex[:6]}",
-        name="618",
-        group=place.group,
-        mode=mode,
-        starts_at=now - timedelta(hours=1),
-        ends_at=now + timedelta(hours=1),
-        state="active",
-        created_by="user:1",
-    )
-    lock.shops.add(shop)
-    PromotionLockLine.objects.create(lock=lock, sku=sku, quantity=units)
-    return lock
-
-
 @pytest.mark.capability("V8")
 @pytest.mark.parametrize(("mode", "shows"), [("exclusive", [40, 60]), ("lock_share", [100, 60])])
 def test_a_lock_is_sold_by_its_shop_alone(place: Location, sku: Sku, mode: str, shows: list[int]) -> None:
     a, b, now = shop_drawing_on(place.group), shop_drawing_on(place.group), timezone.now()
-    lock = running_lock(place, a, sku, 40, mode=mode, now=now)
-    grant(place, sku, "lock", lock.code, 40)
+    wish = LockWish("618", "618", place.group_id, [a.pk], now, now + timedelta(hours=1), {sku.pk: 40}, mode)
 
-    derive_draws(shop_ids=[a.pk], at=now)
+    lock = plan_lock(wish=wish, reason="", at=now, by="user:1")
 
     assert sellable(sku, a, b) == shows
-    lock.state = "ended"
-    lock.save()
-    derive_draws(shop_ids=[a.pk], at=now)
-    assert sellable(sku, a, b) == [60, 60]
+    cancel_lock(lock_id=lock.pk, reason="", at=now, by="user:1")
+    assert ShopPool.objects.filter(kind="lock").count() == 0
 
 
 def test_what_is_taken_back_from_a_shop_is_sold_by_it_last_and_shown_by_nobody(
     place: Location, sku: Sku
 ) -> None:
     a, b = shop_drawing_on(place.group), shop_drawing_on(place.group)
-    grant(place, sku, "quota", a.code, 30)
-    revoking = grant(place, sku, "revoking", a.code, 10)
+    grant(place, sku, "quota", a.code, 40)
     rule(place, a, "exclusive")
+    wanted = [TakeBack(sku.pk, a.pk, 10, "shared")]
+    take_back(group_id=place.group_id, wanted=wanted, reason="", at=timezone.now(), by="user:1")
 
     assert sellable(sku, a, b) == [30, 60]
     assert order(a, sku, 35) == 35
-    assert StockPool.objects.get(pk=revoking.pk).reserved == 5
+    assert StockPool.objects.get(kind="revoking").reserved == 5
     assert order(b, sku, 61) == 0
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from inventory.events import StockRaised
 from inventory.models import AllocationRun, QuotaRule, RebalancePolicy, SupplyMark
+from inventory.quota.derive import derive_draws
 from inventory.quota.rebalance import rebalance_stock
 from inventory.reactions import grant_supply_soon
 from omni.kernel.sentences import read_sentence
@@ -173,6 +174,7 @@ def test_only_the_rule_that_holds_counts_not_a_higher_one_of_other_skus() -> Non
     QuotaRule.objects.create(
         group_id=market.group_id, shop=market.shops["A"], sku=other, mode="exclusive", minimum=50
     )
+    derive_draws(at=timezone.now())
     market.grant({"A": 10})
     policy(market)
 

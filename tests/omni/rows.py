@@ -12,13 +12,21 @@ from django.utils import timezone
 from integrations.models import ApiKey, Connection, Cursor, InboundMessage, ListingDrift, MessageLog
 from inventory.models import (
     AlertRule,
+    AllocationLine,
+    AllocationRun,
     CountLine,
     CountSheet,
     Location,
     LocationGroup,
     PoolingRule,
+    PromotionLock,
+    PromotionLockLine,
     PublishedStock,
+    QuotaRule,
+    RebalancePolicy,
     Reservation,
+    Revocation,
+    SafetyRule,
     ShopPool,
     Shortage,
     StockAlert,
@@ -238,6 +246,7 @@ def make_world(name: str) -> World:
             seen_at=now,
             confirmed_at=now,
         )
+    _make_quotas(name, group, shop, sku)
     price = Price.objects.create(
         sku=sku,
         shop=shop,
@@ -292,6 +301,53 @@ def make_papers(name: str, location: Location, sku: Sku) -> None:
         )
         booked = None if sheet_state == "open" else 10
         CountLine.objects.create(sheet=sheet, sku=sku, counted=counted, booked=booked)
+
+
+def _make_quotas(name: str, group: LocationGroup, shop: Shop, sku: Sku) -> None:
+    now = timezone.now()
+    QuotaRule.objects.create(group=group, shop=shop, mode="lock_share", minimum=5, quota_ratio=Decimal("0.3"))
+    QuotaRule.objects.create(group=group, shop=shop, sku=sku, mode="exclusive", is_active=False)
+    SafetyRule.objects.create(sku=sku, units=2, note=f"safety of {name}")
+    RebalancePolicy.objects.get_or_create(group=group)
+    lock = PromotionLock.objects.create(
+        code=f"L-{name}",
+        name=f"Promotion of {name}",
+        group=group,
+        starts_at=now - timedelta(hours=1),
+        ends_at=now + timedelta(days=1),
+        state="active",
+        created_by="system",
+    )
+    lock.shops.set([shop])
+    PromotionLockLine.objects.create(lock=lock, sku=sku, quantity=5, granted=2)
+    run = AllocationRun.objects.create(
+        group=group,
+        method="ratio",
+        trigger="person",
+        state="planned",
+        reason=f"Run of {name}",
+        created_by="system",
+        skus=1,
+        lines_planned=2,
+        units_planned=3,
+    )
+    AllocationLine.objects.create(
+        run=run, sku=sku, shop=shop, kind="quota", label=shop.code, before=0, after=3, reason="by ratio"
+    )
+    AllocationLine.objects.create(run=run, sku=sku, kind="shared", before=10, after=7)
+    for state in ("telling", "done"):
+        Revocation.objects.create(
+            group=group,
+            sku=sku,
+            shop=shop,
+            quantity=2,
+            from_kind="quota",
+            from_label=shop.code,
+            to_kind="shared",
+            state=state,
+            started_at=now - timedelta(hours=2),
+            by="system",
+        )
 
 
 def _make_orders(name: str, shop: Shop, sku: Sku, location: Location) -> SalesOrder:

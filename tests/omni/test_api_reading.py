@@ -10,7 +10,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from integrations.models import ListingDrift
-from inventory.models import PublishedStock, StockAlert, StockComparison, StockDifference
+from inventory.models import (
+    PublishedStock,
+    QuotaRule,
+    ShopExposure,
+    StockAlert,
+    StockComparison,
+    StockDifference,
+)
 from orders.confirm import ConfirmedParcel, confirm_shipment
 from orders.models import FulfilmentOrder, ParcelLine, SalesOrder
 from orders.release import ReleaseAnswer, claim_planned, record_release_answers
@@ -60,6 +67,8 @@ STATEMENTS = {
     "stock/compares": 2,
     "stock/differences": 2,
     "stock/alerts": 2,
+    "stock/exposures": 2,
+    "quota-rules": 2,
     "orders": 2,
     "shipments": 3,  # + lines
     "parked-orders": 2,
@@ -88,6 +97,9 @@ def furnish(house: House) -> None:
     group = house.location.group
     StockAlert.objects.create(sku=house.sku, group=group, level=9, sellable=1, lowest=1, state="closed")
     asked(house.sku, 99, shop=house.shop)
+    QuotaRule.objects.create(group=house.location.group, shop=house.shop)
+    shown = {"units_per_hour": 1, "low_water": 2, "part_from": 0, "part_to": 1}
+    ShopExposure.objects.create(group=house.location.group, shop=house.shop, sku=house.sku, **shown)
     number = Catalogue.objects.count()
     catalogue = Catalogue.objects.create(code=f"c{number}", name="c", brand=house.sku.spu.brand)
     ShopCatalogue.objects.get_or_create(shop=house.shop, defaults={"catalogue": catalogue})
