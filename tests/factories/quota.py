@@ -77,6 +77,7 @@ class Market:
     sku: Sku = field(default_factory=SkuFactory.create)
     shops: dict[str, Shop] = field(default_factory=dict)
     reads_until: dict[int, datetime] = field(default_factory=dict)
+    calls: int = 0
 
     def __post_init__(self) -> None:
         if self.units:
@@ -184,7 +185,8 @@ class Market:
         """The channels of these shops are told what is due, and take it."""
         if compute:
             self.compute()
-        at = timezone.now() + timedelta(hours=1)  # past the pause between two calls
+        self.calls += 1
+        at = timezone.now() + timedelta(hours=1, minutes=self.calls)  # past the pause between two calls
         for letter in letters or self.shops:
             due = claim_due_stock(shop_id=self.shops[letter].pk, limit=100, at=at)
             answers = [Answer(each.published_id, True, version=each.version) for each in due]

@@ -22,10 +22,12 @@ from django.utils import timezone
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     consumes,
     initialize,
     invariant,
+    multiple,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -135,9 +137,10 @@ class Shares(RuleBasedStateMachine):
             self._put(sku, 12)
             for shop in self.shops:
                 ListingFactory.create(shop=shop, sku=sku)
-                sell_much(shop, sku, 2)
+                sell_much(shop, sku, 4000)  # a low-water mark of eight units
         self._run("hand", {self.shops[0]: 4, self.shops[1]: 3}, self.skus[0])
         self._settle()
+        expose.compute_exposures(at=timezone.now())
 
     # goods and orders
 
@@ -159,19 +162,11 @@ class Shares(RuleBasedStateMachine):
             )
             self.on_hand[item.pk] -= units
 
-    @rule(target=keys, shop=SHOPS, sku=SKUS, units=UNITS)
-    def order(self, shop: int, sku: int, units: int) -> UUID:
-        buyer, item, key = self.shops[shop], self.skus[sku], uuid4()
-        free = sum(pool.granted - pool.reserved for pool in self._pools_of(buyer, item))
-
-        [outcome] = reserve_stock(
-            wanted=[Demand(key, buyer.pk, item.pk, units)], at=timezone.now(), by="test"
+    @rule(target=keys, wanted=st.lists(st.tuples(SHOPS, SKUS, UNITS), min_size=1, max_size=4))
+    def order(self, wanted: list[tuple[int, int, int]]) -> MultipleResults[UUID]:
+        return multiple(
+            *[self._order(self.shops[shop], self.skus[sku], units) for shop, sku, units in wanted]
         )
-
-        assert outcome.reserved == (units if free >= units else 0)
-        self.lines[key] = Line(buyer, item, units)
-        self._look_where_it_came_from([key])
-        return key
 
     @rule(key=keys, units=UNITS)
     def cancel_some(self, key: UUID, units: int) -> None:
@@ -400,6 +395,20 @@ class Shares(RuleBasedStateMachine):
     def _put(self, sku: Sku, units: int) -> None:
         put_stock(self.location, sku, units)
         self.on_hand[sku.pk] += units
+
+    def _order(self, buyer: Shop, item: Sku, units: int) -> UUID:
+        """It is promised if the pools that the model allows have enough free."""
+        key = uuid4()
+        free = sum(pool.granted - pool.reserved for pool in self._pools_of(buyer, item))
+
+        [outcome] = reserve_stock(
+            wanted=[Demand(key, buyer.pk, item.pk, units)], at=timezone.now(), by="test"
+        )
+
+        assert outcome.reserved == (units if free >= units else 0)
+        self.lines[key] = Line(buyer, item, units)
+        self._look_where_it_came_from([key])
+        return key
 
     def _set_rule(self, shop: Shop, sku: Sku | None, mode: str) -> None:
         wish = QuotaWish(
