@@ -70,12 +70,21 @@ CALL_OFF = """
 """
 COUNT_LINES = "SELECT state, count(*) FROM inventory_allocationline WHERE run_id = %s GROUP BY state"
 COUNT_MOVED = "UPDATE inventory_allocationrun SET units_moved = units_moved + %s WHERE id = %s"
-# A shop without any rule in the group draws on its first quota only once its rows are derived.
+# A shop without any rule in the group draws on its first quota only once its rows are derived; so does one that has
+# rows of its own for a SKU, on its first quota of that. Few have such rows: the second half begins with them.
 NOT_DRAWING = """
     SELECT DISTINCT l.shop_id FROM inventory_allocationline l
-    WHERE l.run_id = %s AND l.kind = 'quota' AND l.shop_id IS NOT NULL AND l.moved > 0 AND NOT EXISTS (
+    WHERE l.run_id = %(run)s AND l.kind = 'quota' AND l.shop_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM inventory_shoppool p
-        WHERE p.shop_id = l.shop_id AND p.group_id = %s AND p.kind = 'quota' AND p.label = l.label)
+        WHERE p.shop_id = l.shop_id AND p.group_id = %(group)s AND p.kind = 'quota' AND p.label = l.label
+          AND p.sku_id IS NULL)
+    UNION
+    SELECT DISTINCT own.shop_id FROM inventory_shoppool own
+    JOIN inventory_allocationline l ON l.run_id = %(run)s AND l.sku_id = own.sku_id AND l.shop_id = own.shop_id
+    WHERE own.sku_id IS NOT NULL AND l.kind = 'quota' AND NOT EXISTS (
+        SELECT FROM inventory_shoppool p
+        WHERE p.shop_id = own.shop_id AND p.sku_id = own.sku_id AND p.group_id = %(group)s AND p.kind = 'quota'
+          AND p.label = l.label)
 """
 
 
@@ -161,7 +170,7 @@ def apply_run(job: Job) -> Generator[Progress, None, dict[str, Any]]:
     if run.state != State.APPLYING:
         return {"run": run.pk}
     yield from _work(run, job, states=(OfLine.PLANNED.value,), is_undo=False)
-    shops = [row[0] for row in fetch_all(NOT_DRAWING, [run.pk, run.group_id])]
+    shops = [row[0] for row in fetch_all(NOT_DRAWING, {"run": run.pk, "group": run.group_id})]
     if shops:
         derive_draws(shop_ids=shops, at=timezone.now())
     return _end(run, State.APPLYING, State.APPLIED)

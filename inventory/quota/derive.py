@@ -7,10 +7,11 @@ from datetime import datetime
 
 from django.db import transaction
 
+from inventory.quota.open import PoolName
 from inventory.quota.safety import BUFFERS
 from inventory.quota.scopes import DEFAULT_RULES, OWN_RULES
 from inventory.record import mark_shares_changed
-from omni.kernel.sql import execute, fetch_all
+from omni.kernel.sql import as_array, as_text_array, execute, fetch_all
 
 # Two that derive at once would each miss what the other has read. A crash gives it back.
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('inventory.quota.derive_draws'))"
@@ -148,6 +149,25 @@ GIVE_BACK_TO_HAND = f"""
 """  # noqa: S608 - put together from constants
 
 
+# Shops that have a pool of their own, of these, and no row for it: among those for every SKU, which they have as soon
+# as they have one such pool, or among those for this SKU, if they have any.
+UNDRAWN = """
+    SELECT DISTINCT s.id
+    FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[]) AS v(group_id, sku_id, kind, label)
+    JOIN products_shop s ON s.code = v.label
+    WHERE v.kind IN ('quota', 'revoking') AND (
+        NOT EXISTS (
+            SELECT FROM inventory_shoppool d
+            WHERE d.shop_id = s.id AND d.group_id = v.group_id AND d.kind = v.kind AND d.label = v.label
+              AND d.sku_id IS NULL)
+        OR EXISTS (SELECT FROM inventory_shoppool own WHERE own.shop_id = s.id AND own.sku_id = v.sku_id)
+           AND NOT EXISTS (
+            SELECT FROM inventory_shoppool d
+            WHERE d.shop_id = s.id AND d.group_id = v.group_id AND d.kind = v.kind AND d.label = v.label
+              AND d.sku_id = v.sku_id))
+"""
+
+
 @transaction.atomic
 def derive_draws(*, shop_ids: Collection[int] | None = None, at: datetime) -> int:
     """Make the derived rows of these shops (None: of all) say what rules, locks and buffers say at this moment.
@@ -160,6 +180,8 @@ def derive_draws(*, shop_ids: Collection[int] | None = None, at: datetime) -> in
     execute(TAKE_FROM_HAND, {"shops": shops})
     execute(GIVE_BACK_TO_HAND, {"shops": shops})
     changed = fetch_all(DERIVE, {"shops": shops, "skus": None, "at": at})
+    # A shop that sold its quota alone has its row of the shared pool only now.
+    execute(GIVE_BACK_TO_HAND, {"shops": shops})
     whole = {shop_id for shop_id, sku_id in changed if sku_id is None}
     if whole:
         mark_shares_changed(shop_ids=whole)
@@ -169,3 +191,12 @@ def derive_draws(*, shop_ids: Collection[int] | None = None, at: datetime) -> in
             shop_ids={shop_id for shop_id, _sku_id in rest}, sku_ids={sku_id for _shop_id, sku_id in rest}
         )
     return len(set(changed))
+
+
+def draw_on_new_pools(names: Collection[PoolName], *, at: datetime) -> None:
+    """Have the shops whose own pools these are draw on them: they were opened just now. After the pools were locked."""
+    groups, skus, kinds, labels = zip(*names, strict=True)
+    columns = [as_array(groups), as_array(skus), as_text_array(kinds), as_text_array(labels)]
+    shops = [row[0] for row in fetch_all(UNDRAWN, columns)]
+    if shops:
+        derive_draws(shop_ids=shops, at=at)

@@ -14,7 +14,7 @@ def _now(statement: str) -> str:
     return (
         statement.replace("%(skus)s::bigint[]", "NULL::bigint[]")
         .replace("%(shops)s::bigint[]", "NULL::bigint[]")
-        .replace("%(at)s", "now()")
+        .replace("%(at)s", "statement_timestamp()")
     )
 
 

@@ -3,7 +3,7 @@
 Two phases: the units leave the shop's pool at once, so that its number falls; they arrive elsewhere only after the
 channel has acknowledged that number *and* the shop's orders were read once after that. Meanwhile they lie in the pool
 of kind `revoking` that bears the shop's code, on which the shop's own late orders may still draw. So what a channel
-shows, and what it has sold and not told, is always covered, also of a channel that never answers again.
+shows, and what it has sold and not told, is covered, also of a channel that never answers again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from inventory.models import Revocation
 from inventory.models.stock import PoolKind
 from inventory.pools import PoolMove, write_moves
+from inventory.quota.derive import draw_on_new_pools
 from inventory.quota.open import PoolName, lock_named, open_pools
 from omni.kernel.audit import record_act
 from omni.kernel.batches import batches
@@ -118,23 +119,22 @@ _SHOWN = """
 """
 # The channel has acknowledged no more than we want it to show, and no call is under way that would show more. That the
 # versions be equal would be too much to ask: of a SKU that sells, a newer one is always due.
-_UNTOLD = _SHOWN.format(
-    also="",
-    still="""
-          n.at <= r.started_at
-          OR p.acked_quantity IS NULL OR p.acked_quantity > p.desired_quantity
-          OR p.sent_version > p.acked_version AND p.sent_quantity > p.desired_quantity""",
-)
+_MORE = """p.acked_quantity IS NULL OR p.acked_quantity > p.desired_quantity
+          OR p.sent_version > p.acked_version AND p.sent_quantity > p.desired_quantity"""
+_UNTOLD = _SHOWN.format(also="", still=f"n.at <= r.started_at OR {_MORE}")
+# Numbers are absolute: what the channel had sold and not told yet when it took its number, that number has put on sale
+# again. The orders that were read since say how many those are; until the channel shows so many less, they are covered
+# by nothing but the units that wait here. So the number is looked at once more, with all that is noted planned.
+_SHOWS_MORE = _SHOWN.format(also="", still=f"n.at IS NOT NULL OR {_MORE}")
 _UNREAD = _SHOWN.format(
     also="""LEFT JOIN unnest(%(shops)s::bigint[], %(moments)s::timestamptz[]) AS u(shop_id, until)
       ON u.shop_id = l.shop_id""",
     still="u.until IS NULL OR u.until <= r.acked_at",
 )
 # What is noted for the planner is added up once: there may be as many changes as revocations.
+_NOTED = "noted AS MATERIALIZED (SELECT sku_id, min(at) AS at FROM inventory_stockchange GROUP BY sku_id)"
 TELL = f"""
-    WITH noted AS MATERIALIZED (
-        SELECT sku_id, min(at) AS at FROM inventory_stockchange GROUP BY sku_id
-    )
+    WITH {_NOTED}
     UPDATE inventory_revocation r SET state = 'pulling', acked_at = %(at)s
     FROM (
         SELECT r.id FROM inventory_revocation r LEFT JOIN noted n ON n.sku_id = r.sku_id
@@ -144,7 +144,9 @@ TELL = f"""
     WHERE r.id = told.id
 """  # noqa: S608 - put together from constants
 READY = f"""
-    SELECT r.id FROM inventory_revocation r WHERE r.state = 'pulling' AND NOT EXISTS ({_UNREAD}) ORDER BY r.id
+    WITH {_NOTED}
+    SELECT r.id FROM inventory_revocation r LEFT JOIN noted n ON n.sku_id = r.sku_id
+    WHERE r.state = 'pulling' AND NOT EXISTS ({_UNREAD}) AND NOT EXISTS ({_SHOWS_MORE}) ORDER BY r.id
 """  # noqa: S608 - put together from constants
 # Promised when the rest went on, and free again since. The channel was told long ago. What is outstanding of those that
 # are open is not theirs. Plan: revocation_not_all_arrived.
@@ -249,7 +251,7 @@ def take_back(
         for each in wanted
     ]
     holders = [PoolName(group_id, each.sku_id, PoolKind.REVOKING, codes[each.shop_id]) for each in wanted]
-    open_pools(holders)
+    made = open_pools(holders)
     pools = lock_named([*givers, *holders])
     left = {name: pool.free for name, pool in pools.items()}
     taken, moves = [], []
@@ -273,6 +275,8 @@ def take_back(
         run_id=run_id,
         lock_id=lock_id,
     )
+    if made:
+        draw_on_new_pools(holders, at=at)
     return taken
 
 
@@ -312,9 +316,9 @@ def advance_revocations(*, pulled: Mapping[int, datetime], at: datetime, by: str
     """Let go on what may go on. Returns how many revocations have ended.
 
     `pulled`: by shop, the moment before which every order of its channel has been read; a shop that is missing is
-    waited for. First: what the channel has acknowledged waits for its orders; then: what its orders were read after
-    arrives where it was bound for, as far as the shop's own late orders have left it. A lock that has ended meanwhile
-    is passed by: its units go where new stock goes.
+    waited for. First: what the channel has acknowledged waits for its orders; then: once its orders were read after
+    that, and it shows no more than they have left, the units arrive where they were bound for, as far as the shop's own
+    late orders have left them. A lock that has ended meanwhile is passed by: its units go where new stock goes.
     """
     with transaction.atomic():
         execute(TELL, {"at": at})
@@ -361,7 +365,7 @@ def _arrive(
         return 0
     lines = _lock_lines(rows)
     safeties = {_safety_of(row) for row in rows if row.bound_for.kind in (PoolKind.SHARED, PoolKind.BASE)}
-    open_pools(row.bound_for for row in rows)
+    made = open_pools(row.bound_for for row in rows)
     pools = lock_named({row.held_in for row in rows} | {row.bound_for for row in rows} | safeties)
     left = {name: pool.free for name, pool in pools.items()}
     if into is None:
@@ -390,6 +394,8 @@ def _arrive(
     params = {"ids": as_array(row.id for row in rows), "units": as_array(arrived), "at": at}
     execute(END_REVOCATIONS, {**params, "state": into and into.value})
     _count(rows, arrived, lines)
+    if made:
+        draw_on_new_pools([row.bound_for for row in rows], at=at)
     return len(rows)
 
 

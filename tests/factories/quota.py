@@ -16,6 +16,7 @@ from inventory.availability import sellable_stock
 from inventory.models import (
     AllocationLine,
     AllocationRun,
+    DailyDemand,
     Location,
     QuotaRule,
     Revocation,
@@ -23,6 +24,7 @@ from inventory.models import (
 )
 from inventory.publish import claim_due_stock, plan_published_stock, record_stock_answers
 from inventory.quota.apply import start_apply
+from inventory.quota.demand import local_day
 from inventory.quota.derive import derive_draws
 from inventory.quota.plan import start_allocation
 from inventory.quota.revoke import advance_revocations
@@ -49,6 +51,15 @@ def work(limit: int = 10) -> list[Job]:
     return done
 
 
+def sell_much(shop: Shop, sku: Sku, units: int) -> None:
+    """So many units were asked of the shop yesterday. One line of them moves yet: the doctor leaves the day alone."""
+    at = timezone.now() - timedelta(days=1)
+    line = Demand(uuid4(), shop.pk, sku.pk, 1)
+    reserve_stock(wanted=[line], at=at, by="test")
+    release_stock(releases=[Release(line.line_key)], at=at, by="test")
+    DailyDemand.objects.create(day=local_day(at), shop=shop, sku=sku, units=units)
+
+
 def job_of(run: AllocationRun) -> Job:
     """The job that works on the run, as it stands."""
     return Job.objects.get(pk=AllocationRun.objects.values_list("job", flat=True).get(pk=run.pk) or 0)
@@ -66,6 +77,7 @@ class Market:
     sku: Sku = field(default_factory=SkuFactory.create)
     shops: dict[str, Shop] = field(default_factory=dict)
     reads_until: dict[int, datetime] = field(default_factory=dict)
+    calls: int = 0
 
     def __post_init__(self) -> None:
         if self.units:
@@ -173,7 +185,8 @@ class Market:
         """The channels of these shops are told what is due, and take it."""
         if compute:
             self.compute()
-        at = timezone.now() + timedelta(hours=1)  # past the pause between two calls
+        self.calls += 1
+        at = timezone.now() + timedelta(hours=1, minutes=self.calls)  # past the pause between two calls
         for letter in letters or self.shops:
             due = claim_due_stock(shop_id=self.shops[letter].pk, limit=100, at=at)
             answers = [Answer(each.published_id, True, version=each.version) for each in due]

@@ -8,6 +8,9 @@ from django.utils import timezone
 from inventory.models import AllocationLine, AllocationRun, ShopPool, StockMovement
 from inventory.quota import apply
 from inventory.quota.apply import NotToApply, NotToUndo, apply_run, start_apply, unapply_run, undo_run
+from inventory.quota.define import QuotaWish, set_quota_rule
+from inventory.quota.derive import derive_draws
+from inventory.quota.revoke import TakeBack, take_back
 from omni.kernel.sentences import read_sentence
 from tests.factories.inventory import put_stock, shop_drawing_on
 from tests.factories.products import SkuFactory
@@ -277,3 +280,31 @@ def test_what_was_not_applied_is_not_undone() -> None:
         undo_run(run_id=run.pk, reason="", at=timezone.now(), by="user:7")
 
     assert market.pool("shared") == (150, 0)
+
+
+@pytest.mark.parametrize("modes", [("shared", "lock_share"), ("lock_share", "shared"), ("shared", "shared")])
+def test_a_shop_draws_on_its_first_quota_of_a_sku_whatever_its_rules_for_others_say(
+    modes: tuple[str, str],
+) -> None:
+    """Its rows for every SKU, and those for a SKU with a rule of its own, were derived before it had any quota."""
+    of_all, of_this = modes
+    market = Market(20, ratios={"A": None, "B": None}, mode=of_all)
+    wish = QuotaWish(market.group_id, market.shops["A"].pk, of_this, sku_id=market.sku.pk)
+    set_quota_rule(wish=wish, at=timezone.now(), by="user:7", reason="")
+
+    market.grant({"A": 20})
+
+    assert market.order("A", 20).reserved == 20
+    assert derive_draws(at=timezone.now()) == 0
+
+
+def test_a_shop_draws_on_units_that_arrive_from_another_shop_at_once() -> None:
+    market = Market(20, ratios={"A": None, "B": None}, rules={"B": {"mode": "shared"}})
+    market.grant({"A": 20})
+    wanted = TakeBack(market.sku.pk, market.shops["A"].pk, 5, "quota", market.shops["B"].code)
+
+    take_back(group_id=market.group_id, wanted=[wanted], reason="", at=timezone.now(), by="user:7")
+    market.settle()
+
+    assert market.order("B", 5).reserved == 5
+    assert derive_draws(at=timezone.now()) == 0

@@ -7,13 +7,15 @@ run: `MODEL_EXAMPLES=2000 pytest tests/inventory/test_model.py --timeout=0`.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import hypothesis.strategies as st
 import pytest
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import F, Sum
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
@@ -34,8 +36,40 @@ from inventory.book import CommittedStock, NotOnHand
 from inventory.commit import uncommit_stock
 from inventory.count import StockCount, count_stock
 from inventory.fill import fill_shortages
-from inventory.models import Location, Reservation, Shortage, StockLevel, StockPool
+from inventory.holds.end import HoldWasTaken, give_back_hold, lapse_holds
+from inventory.holds.hold import NotEnoughToHold, hold_stock
+from inventory.holds.take_over import Fate, reserve_from_holds
+from inventory.models import (
+    Location,
+    LocationGroup,
+    Reservation,
+    Shortage,
+    StockHold,
+    StockLevel,
+    StockPool,
+    TransferLine,
+)
+from inventory.network.group import SwitchedOff, join_group
+from inventory.network.switch import switch_location
+from inventory.network.tally import (
+    CountedLine,
+    confirm_count_sheet,
+    open_count_sheet,
+    reject_count_sheet,
+    submit_count_sheet,
+)
+from inventory.network.transfer import (
+    Arrival,
+    MoreThanShipped,
+    TransferItem,
+    cancel_transfer,
+    close_transfer,
+    plan_transfer,
+    receive_transfer,
+    ship_transfer,
+)
 from inventory.pools import NotFree, PoolMove, move_between_pools, set_safety_stock
+from inventory.regrade import Regrade, regrade_stock
 from inventory.reserve import Demand, Outcome, Release, release_stock, reserve_stock
 from inventory.ship import NotCommitted, ShippedPart, ship_stock
 from products.models import Shop, Sku
@@ -43,8 +77,12 @@ from tests.factories.inventory import LocationFactory, ShopPoolFactory, put_stoc
 from tests.factories.products import SkuFactory
 from tests.inventory.races import drift
 
-# Eight seconds on an idle machine, a minute on one that is very busy.
-pytestmark = [pytest.mark.django_db, pytest.mark.capability("V1", "V10", "V11"), pytest.mark.timeout(400)]
+# Half a minute on an idle machine, some minutes on one that is very busy.
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.capability("V1", "V2", "V10", "V11", "V17", "V18", "V20"),
+    pytest.mark.timeout(900),
+]
 
 LIVE = (Reservation.State.HELD, Reservation.State.COMMITTED)
 PLACES, SKUS, SHOPS = range(3), range(2), range(3)
@@ -61,16 +99,44 @@ class Line:
     cancelled: int = 0
 
 
+@dataclass
+class Lorry:
+    """Units of a SKU on their way; what left = what came + what was lost + `left`."""
+
+    transfer_id: int
+    line_id: int
+    there: Location
+    sku: Sku
+    left: int
+
+
+@dataclass
+class Sheet:
+    """A count of one SKU at one location, of which nothing is booked yet."""
+
+    sheet_id: int
+    location: Location
+    sku: Sku
+    variance: int
+
+
 class Warehouse(RuleBasedStateMachine):
-    """Two locations that sell as one and one on its own; shops on shared pools, on both groups, on a quota."""
+    """Two locations that sell as one and one on its own; shops on shared pools, on both groups, on a quota.
+
+    Goods are sent between them, counted by sheets, found broken, and held for buyers; locations change groups.
+    """
 
     keys = Bundle[UUID]("keys")
+    holds = Bundle[str]("holds")
+    lorries = Bundle[Lorry]("lorries")
+    sheets = Bundle[Sheet]("sheets")
 
     def __init__(self) -> None:
         super().__init__()
         self.savepoint = transaction.savepoint()
         self.lines: dict[UUID, Line] = {}
         self.on_hand: dict[tuple[int, int], int] = {}
+        self.broken: dict[tuple[int, int], int] = {}
         self.numbers = 0
 
     def teardown(self) -> None:
@@ -90,6 +156,7 @@ class Warehouse(RuleBasedStateMachine):
         ]
         self.skus: list[Sku] = [SkuFactory.create() for _ in SKUS]
         far = self.places[2].group
+        self.groups: list[LocationGroup] = [first.group, far]
         limited = shop_drawing_on()
         self.shops: list[Shop] = [shop_drawing_on(first.group), shop_drawing_on(first.group, far), limited]
         self.quotas: dict[int, StockPool] = {}
@@ -193,7 +260,7 @@ class Warehouse(RuleBasedStateMachine):
         part = Reservation.objects.filter(line_key=key, state=Reservation.State.HELD).order_by("part").first()
         if part is None:
             return
-        levels = {level.location_id: level for level in StockLevel.objects.filter(sku=line.sku)}
+        levels = {level.location_id: level for level in StockLevel.objects.filter(sku=line.sku, grade="good")}
         if is_sensible:  # the fullest location of the group, and no more than the part holds
             mine = [location for location in self.places if location.group_id == part.pool.group_id]
             location = max(mine, key=lambda location: self._uncommitted(levels.get(location.pk)))
@@ -284,7 +351,7 @@ class Warehouse(RuleBasedStateMachine):
 
     @rule(sku=st.sampled_from(SKUS), kept=st.integers(0, 3))
     def keep_safe(self, sku: int, kept: int) -> None:
-        group, targets = self.places[0].group, {self.skus[sku].pk: kept}
+        group, targets = self.groups[0], {self.skus[sku].pk: kept}
         set_safety_stock(group_id=group.pk, targets=targets, at=timezone.now(), by="test", reason="")
 
     @rule(sku=st.sampled_from(SKUS), units=UNITS, is_back=st.booleans())
@@ -305,10 +372,9 @@ class Warehouse(RuleBasedStateMachine):
         filled = fill_shortages(sku_ids=[self.skus[sku].pk], at=timezone.now(), by="test")
 
         assert not Shortage.objects.filter(line_key__in=filled, state="open").exists()
-        for key in Shortage.objects.filter(sku=self.skus[sku], state="open").values_list(
-            "line_key", flat=True
-        ):
-            assert self._free_for(self.lines[key].shop, self.skus[sku]) < self._owed(key)
+        for shortage in Shortage.objects.filter(sku=self.skus[sku], state="open").select_related("shop"):
+            assert shortage.shop is not None
+            assert self._free_for(shortage.shop, self.skus[sku]) < shortage.quantity
 
     @precondition(lambda self: self.lines)
     @rule(sku=st.sampled_from(SKUS), shop=st.sampled_from(SHOPS))
@@ -319,16 +385,234 @@ class Warehouse(RuleBasedStateMachine):
 
         assert 0 <= sellable <= self._free_for(buyer, item)
 
+    # held for buyers
+
+    @rule(target=holds, shop=st.sampled_from(SHOPS), sku=st.sampled_from(SKUS), units=UNITS)
+    def hold(self, shop: int, sku: int, units: int) -> str:
+        buyer, item, key = self.shops[shop], self.skus[sku], self.number()
+        is_enough = self._free_for(buyer, item) >= units
+
+        def ask() -> StockHold:
+            return hold_stock(
+                shop_id=buyer.pk, key=key, buyer=key, lines=[(item.pk, units)], at=timezone.now(), by="test"
+            )
+
+        if is_enough:
+            assert ask().pk == ask().pk
+        else:
+            with pytest.raises(NotEnoughToHold):
+                ask()
+        return key
+
+    @rule(key=holds)
+    def give_back(self, key: str) -> None:
+        hold = StockHold.objects.filter(key=key).first()
+        if hold is None:
+            return
+        if hold.state == StockHold.State.TAKEN:
+            with pytest.raises(HoldWasTaken):
+                give_back_hold(shop_id=hold.shop_id, key=key, at=timezone.now(), by="test")
+            return
+
+        again = give_back_hold(shop_id=hold.shop_id, key=key, at=timezone.now(), by="test")
+
+        is_live = hold.state == StockHold.State.HELD
+        assert again.state == (StockHold.State.RELEASED if is_live else hold.state)
+
+    @rule(key=holds)
+    def let_lapse(self, key: str) -> None:
+        due = StockHold.objects.filter(key=key, state="held")
+        late = due.update(
+            expires_at=F("expires_at") - timedelta(minutes=16),
+            created_at=F("created_at") - timedelta(minutes=16),
+        )
+
+        assert lapse_holds(limit=10, at=timezone.now(), by="test") == late
+        assert lapse_holds(limit=10, at=timezone.now(), by="test") == 0
+
+    @rule(target=keys, key=holds, sku=st.sampled_from(SKUS), shop=st.sampled_from(SHOPS), units=UNITS)
+    def order_what_was_held(self, key: str, sku: int, shop: int, units: int) -> UUID:
+        """By whatever shop, of whatever SKU: only its own hold of the same goods counts."""
+        hold = StockHold.objects.filter(key=key).select_related("shop").first()
+        buyer = hold.shop if hold else self.shops[shop]
+        held_line = hold.lines.first() if hold else None
+        item = self.skus[sku]
+        is_live = hold is not None and hold.state == StockHold.State.HELD
+        is_same = held_line is not None and held_line.sku_id == item.pk
+        kept = self._sum(held_line.line_key, LIVE) if held_line and is_live and is_same else 0
+        is_served = units - min(kept, units) <= self._free_for(buyer, item)
+        line_key = uuid4()
+
+        outcomes, fates = reserve_from_holds(
+            shop_id=buyer.pk,
+            wanted=[Demand(line_key, buyer.pk, item.pk, units, together=1)],
+            holds={1: key},
+            at=timezone.now(),
+            by="test",
+        )
+
+        assert outcomes[0].reserved == (units if is_served else 0)
+        assert (fates[1] is Fate.TAKEN) is (is_live and is_same and is_served)
+        self.lines[line_key] = Line(buyer, item, units)
+        return line_key
+
+    # sent, found broken, counted
+
+    @rule(target=lorries, places=st.permutations(PLACES), sku=st.sampled_from(SKUS), units=UNITS)
+    def send(self, places: list[int], sku: int, units: int) -> Lorry:
+        here, there, item = self.places[places[0]], self.places[places[1]], self.skus[sku]
+        transfer = plan_transfer(
+            source_id=here.pk,
+            destination_id=there.pk,
+            items=[TransferItem(item.pk, units)],
+            at=timezone.now(),
+            by="test",
+        )
+        line = TransferLine.objects.get(transfer=transfer)
+        refusal = self._refusal_to_leave(here, item, units)
+        if refusal:
+            with pytest.raises(refusal):
+                ship_transfer(transfer_id=transfer.pk, at=timezone.now(), by="test")
+            cancel_transfer(transfer_id=transfer.pk, reason="", at=timezone.now(), by="test")
+            return Lorry(transfer.pk, line.pk, there, item, 0)
+
+        sent = [ship_transfer(transfer_id=transfer.pk, at=timezone.now(), by="test") for _ in range(2)]
+
+        assert sent == [True, False]
+        self.on_hand[here.pk, item.pk] -= units
+        return Lorry(transfer.pk, line.pk, there, item, units)
+
+    @rule(lorry=lorries, good=st.integers(0, 3), damaged=st.integers(0, 1), lost=st.integers(0, 1))
+    def unload(self, lorry: Lorry, good: int, damaged: int, lost: int) -> None:
+        if not lorry.left or not good + damaged + lost:
+            return
+        key = self.number()
+        arrival = Arrival(lorry.line_id, good + damaged, damaged, lost, "lost" if lost else "")
+
+        def receive() -> bool:
+            return receive_transfer(
+                key=key, transfer_id=lorry.transfer_id, arrivals=[arrival], at=timezone.now(), by="test"
+            )
+
+        if good + damaged + lost > lorry.left:
+            with pytest.raises(MoreThanShipped):
+                receive()
+            return
+
+        assert [receive(), receive()] == [True, False]
+        place = (lorry.there.pk, lorry.sku.pk)
+        self.on_hand[place] = self.on_hand.get(place, 0) + good
+        self.broken[place] = self.broken.get(place, 0) + damaged
+        lorry.left -= good + damaged + lost
+
+    @rule(lorry=lorries)
+    def give_up_the_rest(self, lorry: Lorry) -> None:
+        if lorry.left:
+            lost = close_transfer(transfer_id=lorry.transfer_id, reason="lost", at=timezone.now(), by="test")
+            assert lost == lorry.left
+            lorry.left = 0
+
+    @rule(place=st.sampled_from(PLACES), sku=st.sampled_from(SKUS), units=UNITS, is_mended=st.booleans())
+    def grade(self, place: int, sku: int, units: int, *, is_mended: bool) -> None:
+        location, item = self.places[place], self.skus[sku]
+        spot = (location.pk, item.pk)
+        grades = ("defective", "good") if is_mended else ("good", "defective")
+        lines, key = [Regrade(location.pk, item.pk, units, *grades)], self.number()
+        refusal = None if is_mended else self._refusal_to_leave(location, item, units)
+        if is_mended and self.broken.get(spot, 0) < units:
+            refusal = NotOnHand
+
+        def change() -> bool:
+            return regrade_stock(key=key, lines=lines, reason="", at=timezone.now(), by="test")
+
+        if refusal:
+            with pytest.raises(refusal):
+                change()
+            return
+
+        assert [change(), change()] == [True, False]
+        gained = units if is_mended else -units
+        self.on_hand[spot] = self.on_hand.get(spot, 0) + gained
+        self.broken[spot] = self.broken.get(spot, 0) - gained
+
+    @rule(
+        target=sheets, place=st.sampled_from(PLACES), sku=st.sampled_from(SKUS), difference=st.integers(-3, 3)
+    )
+    def count_by_sheet(self, place: int, sku: int, difference: int) -> Sheet:
+        location, item = self.places[place], self.skus[sku]
+        there = self.on_hand.get((location.pk, item.pk), 0)
+        counted = max(0, there + difference)
+        now = timezone.now()
+        sheet = open_count_sheet(
+            location_id=location.pk,
+            lines=[CountedLine(item.pk, counted)],
+            counted_at=now,
+            at=now,
+            by="user:1",
+        )
+        submit_count_sheet(sheet_id=sheet.pk, at=now, by="user:1")
+        return Sheet(sheet.pk, location, item, counted - there)
+
+    @rule(sheet=consumes(sheets), is_right=st.booleans())
+    def decide_on_sheet(self, sheet: Sheet, *, is_right: bool) -> None:
+        """Whatever has moved since it was counted stays moved: the variance is booked, not the number."""
+        place = (sheet.location.pk, sheet.sku.pk)
+        left = self.on_hand.get(place, 0) + sheet.variance
+        is_bookable = not sheet.variance or left >= self._committed(sheet.location, sheet.sku)
+        if is_right:
+            confirmed = confirm_count_sheet(
+                sheet_id=sheet.sheet_id, reason="", at=timezone.now(), by="user:1"
+            )
+            assert (confirmed.posted, len(confirmed.left)) == ((1, 0) if is_bookable else (0, 1))
+            if is_bookable:
+                self.on_hand[place] = left
+        if not is_right or not is_bookable:
+            reject_count_sheet(sheet_id=sheet.sheet_id, reason="", at=timezone.now(), by="user:1")
+
+    # locations change groups
+
+    @rule(place=st.sampled_from(PLACES), group=st.integers(0, 1))
+    def join(self, place: int, group: int) -> None:
+        location, wanted = self.places[place], self.groups[group]
+        how = {"location_id": location.pk, "group_id": wanted.pk, "reason": "", "by": "test"}
+        if not location.ships_online:
+            with pytest.raises(SwitchedOff):
+                join_group(at=timezone.now(), **how)  # type: ignore[arg-type]
+            return
+
+        moved = join_group(at=timezone.now(), **how)  # type: ignore[arg-type]
+
+        assert (moved is None) is (location.group_id == wanted.pk)
+        location.refresh_from_db()
+        assert location.group_id == wanted.pk
+
+    @rule(place=st.sampled_from(PLACES), is_on=st.booleans())
+    def switch(self, place: int, *, is_on: bool) -> None:
+        """Switched off it is sold by nobody; switched on it is where it was."""
+        location = self.places[place]
+        before = location.group_id
+
+        switch_location(
+            location_id=location.pk, use="ships_online", is_on=is_on, reason="", at=timezone.now(), by="test"
+        )
+
+        location.refresh_from_db()
+        group = LocationGroup.objects.get(pk=location.group_id)
+        assert (group.code == "off") is not is_on
+        if not is_on and before != location.group_id:
+            assert location.group_before_off_id == before
+
     @invariant()
     def no_number_has_drifted(self) -> None:
         assert drift() == []
 
     @invariant()
     def what_lies_there_is_what_was_put_and_taken(self) -> None:
-        rows = StockLevel.objects.values_list("location_id", "sku_id", "on_hand")
-        assert {(place, sku): units for place, sku, units in rows if units} == {
-            place: units for place, units in self.on_hand.items() if units
-        }
+        for grade, known in (("good", self.on_hand), ("defective", self.broken)):
+            rows = StockLevel.objects.filter(grade=grade).values_list("location_id", "sku_id", "on_hand")
+            assert {(place, sku): units for place, sku, units in rows if units} == {
+                place: units for place, units in known.items() if units
+            }
 
     @invariant()
     def every_line_accounts_for_all_its_units(self) -> None:
@@ -336,12 +620,32 @@ class Warehouse(RuleBasedStateMachine):
             held = self._sum(key, (*LIVE, Reservation.State.SHIPPED))
             assert held + self._owed(key) + line.cancelled == line.wanted
 
+    @invariant()
+    def what_is_granted_of_a_group_is_what_lies_in_it(self) -> None:
+        lying = Counter[tuple[int, int]]()
+        for location in self.places:
+            for sku in self.skus:
+                lying[location.group_id, sku.pk] += self.on_hand.get((location.pk, sku.pk), 0)
+        granted = StockPool.objects.values_list("group_id", "sku_id").annotate(units=Sum("granted"))
+        assert {(group, sku): units for group, sku, units in granted if units} == {
+            place: units for place, units in lying.items() if units
+        }
+
+    def _refusal_to_leave(self, location: Location, sku: Sku, units: int) -> type[Exception] | None:
+        """Why free units cannot leave a location: they do not lie there, or they are promised."""
+        left = self.on_hand.get((location.pk, sku.pk), 0) - units
+        if left < 0:
+            return NotOnHand
+        pools = StockPool.objects.filter(group=location.group_id, sku=sku)
+        free = sum(pool.granted - pool.reserved for pool in pools)
+        return NotFree if left < self._committed(location, sku) or free < units else None
+
     def _free_for(self, shop: Shop, sku: Sku) -> int:
         """Free units of the pools from which the shop draws, added up row by row."""
         mine = {
-            self.shops[0].pk: [("shared", self.places[0].group_id)],
-            self.shops[1].pk: [("shared", self.places[0].group_id), ("shared", self.places[2].group_id)],
-            self.shops[2].pk: [("quota", self.places[0].group_id)],
+            self.shops[0].pk: [("shared", self.groups[0].pk)],
+            self.shops[1].pk: [("shared", self.groups[0].pk), ("shared", self.groups[1].pk)],
+            self.shops[2].pk: [("quota", self.groups[0].pk)],
         }[shop.pk]
         pools = StockPool.objects.filter(sku=sku)
         return sum(pool.granted - pool.reserved for pool in pools if (pool.kind, pool.group_id) in mine)
@@ -361,7 +665,8 @@ class Warehouse(RuleBasedStateMachine):
 
     @staticmethod
     def _committed(location: Location, sku: Sku) -> int:
-        return sum(StockLevel.objects.filter(location=location, sku=sku).values_list("committed", flat=True))
+        levels = StockLevel.objects.filter(location=location, sku=sku, grade="good")
+        return sum(levels.values_list("committed", flat=True))
 
 
 LIMITS = settings(

@@ -226,10 +226,11 @@ def sweeps_race() -> None:
     market.sweep()
     market.read_orders()
     take_back(wanted=[to_b(20)], at=timezone.now(), **how)  # type: ignore[arg-type]
+    market.tell()
 
     run_together([market.sweep] * 8)
 
-    assert market.revocations() == [("done", 20, 20), ("telling", 20, 0)]
+    assert market.revocations() == [("done", 20, 20), ("pulling", 20, 0)]
     assert market.quotas() == {"A": 60, "B": 20}
     assert drift() == []
 

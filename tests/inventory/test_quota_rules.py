@@ -387,3 +387,19 @@ def test_a_short_order_of_a_shop_with_a_quota_of_its_own_takes_nothing_from_what
     assert order(a, sku, 11) == 0
 
     assert sellable(sku, b) == [90]
+
+
+# a rule that ends --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", QuotaRule.Mode.values)
+def test_a_shop_whose_only_rule_ends_draws_on_what_is_shared_and_stays_so(
+    place: Location, sku: Sku, mode: str
+) -> None:
+    shop = ShopFactory.create()
+    ended = rule(place, shop, mode)
+
+    end_quota_rule(rule_id=ended.pk, at=timezone.now(), by="user:1", reason="")
+
+    assert sellable(sku, shop) == [100]
+    assert derive_draws(at=timezone.now()) == 0
