@@ -123,18 +123,20 @@ def test_what_is_not_there_or_not_ones_own_is_not_found(house: House) -> None:
 
 
 def test_the_part_of_a_divided_pool_is_told(house: House) -> None:
-    ShopExposure.objects.create(
-        group=house.location.group,
-        sku=house.sku,
-        shop=house.shop,
-        units_per_hour=2,
-        low_water=200,
-        part_from=0,
-        part_to=Decimal("0.25"),
-    )
+    other = shop_drawing_on(house.location.group)
+    for shop, start, end in ((house.shop, "0", "0.25"), (other, "0.25", "1")):
+        ShopExposure.objects.create(
+            group=house.location.group,
+            sku=house.sku,
+            shop=shop,
+            units_per_hour=2,
+            low_water=200,
+            part_from=Decimal(start),
+            part_to=Decimal(end),
+        )
 
-    exposure = Caller().get(f"stock/exposures?sku={house.sku.code}").json()["results"][0]
-    told = Caller().get(f"stock/{house.sku.code}/why").json()["shops"][0]
+    exposure = Caller(house.shop).get(f"stock/exposures?sku={house.sku.code}").json()["results"][0]
+    told = Caller(house.shop).get(f"stock/{house.sku.code}/why").json()["shops"][0]
 
     assert (exposure["low_water"], exposure["part_to"]) == (200, "0.25000000")
     assert (told["sellable"], told["pools"][0]["is_divided"]) == (25, True)
