@@ -68,9 +68,11 @@ def keep_safety(*, wishes: Sequence[SafetyWish], at: datetime, by: str, reason: 
         subject = Sku.objects.get(pk=wish.sku_id)
         detail = {"location": wish.location_id, "shop": wish.shop_id, "units": wish.units}
         record_act(by=by, action="keep_safety", subject=subject, reason=reason, detail=detail)
-    shops = {wish.shop_id for wish in wishes if wish.shop_id}
-    refresh_safety(sku_ids={wish.sku_id for wish in wishes}, at=at, by=by, reason=reason)
-    if shops:
+    skus = {wish.sku_id for wish in wishes}
+    refresh_safety(sku_ids=skus, at=at, by=by, reason=reason)
+    # Where one shop leaves another number of units, every rule about the SKU is a rule about what each shop leaves.
+    of_shops = SafetyRule.objects.filter(sku_id__in=skus, shop__isnull=False)
+    if any(wish.shop_id for wish in wishes) or of_shops.exists():
         derive_draws(at=at)
 
 

@@ -224,7 +224,7 @@ def sweeps_race() -> None:
     take_back(wanted=[to_b(20)], at=timezone.now(), **how)  # type: ignore[arg-type]
     market.tell()
     market.sweep()
-    market.read_orders()
+    market.read_orders(at=timezone.now())
     take_back(wanted=[to_b(20)], at=timezone.now(), **how)  # type: ignore[arg-type]
     market.tell()
 

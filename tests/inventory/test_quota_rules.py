@@ -403,3 +403,14 @@ def test_a_shop_whose_only_rule_ends_draws_on_what_is_shared_and_stays_so(
 
     assert sellable(sku, shop) == [100]
     assert derive_draws(at=timezone.now()) == 0
+
+
+def test_what_all_shops_leave_changes_what_is_left_beside_a_shop_with_a_number_of_its_own(
+    place: Location, sku: Sku
+) -> None:
+    a, b = shop_drawing_on(place.group), shop_drawing_on(place.group)
+    for wish in (SafetyWish(sku.pk, 1, place.pk, a.pk), SafetyWish(sku.pk, 3)):
+        keep_safety(wishes=[wish], at=timezone.now(), by="user:1", reason="")
+
+    assert sellable(sku, a, b) == [99, 97]
+    assert derive_draws(at=timezone.now()) == 0
