@@ -27,6 +27,7 @@ SCOPE_WORDS: Mapping[str, tuple[Promise, Promise]] = {
     "listings:approve": (_("Decide on listings"), _("approve and reject what somebody has submitted")),
     "prices:approve": (_("Decide on prices"), _("approve and reject what somebody else has asked for")),
     "stock:read": (_("Read stock"), _("what lies where, what may be sold, what the channels were told")),
+    "quotas:write": (_("Set quota rules"), _("say how shops share in the stock")),
     "stock:write": (
         _("Book stock"),
         _("receipts, counts and adjustments; figures to compare, and what is decided on differences"),

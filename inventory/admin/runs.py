@@ -21,6 +21,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from inventory.admin.backtests import BacktestPages
 from inventory.admin.matrix import LINE_COLOURS, MatrixPages
 from inventory.admin.quota_rules import GroupFilter, percent_text
 from inventory.admin.revocations import pool_text
@@ -232,11 +233,13 @@ class AllocationRunAdmin(ScopedAdmin):
     # --- pages ----------------------------------------------------------------------------------------------
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
-        matrix = MatrixPages(self)
+        matrix, backtest = MatrixPages(self), BacktestPages(self)
         return [
             path("matrix/", wrap(matrix.matrix_view), name="inventory_matrix"),
             path("matrix/preview/", wrap(matrix.preview_view), name="inventory_matrix_preview"),
             path("matrix/apply/", wrap(matrix.apply_view), name="inventory_matrix_apply"),
+            path("backtest/", wrap(backtest.start_view), name="inventory_backtest"),
+            path("backtest/<int:pk>/", wrap(backtest.result_view), name="inventory_backtest_result"),
             path("start/", wrap(self.start_view), name="inventory_allocationrun_start"),
             path("<int:pk>/apply/", wrap(self.apply_view), name="inventory_allocationrun_apply"),
             path("<int:pk>/drop/", wrap(self.drop_view), name="inventory_allocationrun_drop"),
@@ -249,6 +252,8 @@ class AllocationRunAdmin(ScopedAdmin):
         links = [(reverse("admin:inventory_matrix"), gettext("Quota matrix"))]
         if self.has_operate_permission(request):
             links.insert(0, (reverse("admin:inventory_allocationrun_start"), gettext("New run")))
+            if scope_of(request.user).is_everything:
+                links.append((reverse("admin:inventory_backtest"), gettext("Backtest")))
         return {**intro, "links": [{"url": url, "label": label} for url, label in links]}
 
     def start_view(self, request: HttpRequest) -> HttpResponse:

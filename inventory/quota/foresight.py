@@ -52,12 +52,16 @@ class CellEffect:
 
 @dataclass(slots=True)
 class SkuEffect:
-    """One SKU: base and shared, granted, now and in the end; then each shop that anything changes for."""
+    """One SKU: base and shared, granted, now and in the end; then each shop that anything changes for.
+
+    `comes_back`: units for base or shared that come only when the channels of those that give them up know.
+    """
 
     sku_id: int
     base: tuple[int, int]
     shared: tuple[int, int]
     cells: list[CellEffect] = field(default_factory=list)
+    comes_back: int = 0
 
 
 Targets = Mapping[tuple[int, int], int]
@@ -98,6 +102,8 @@ def _effect_of(
     # Units on their way are seen where they will be.
     moved = {row.pools[name][0]: units for name, units in change.items() if name in row.pools}
     effect = SkuEffect(row.sku_id, _ends(row, PoolKind.BASE, change), _ends(row, PoolKind.SHARED, change))
+    given_up = sum(max(line.before - line.after, 0) for line in lines if line.kind == PoolKind.QUOTA)
+    effect.comes_back = max(given_up - sum(waits.values()), 0)
     for shop_id, cell in row.cells.items():
         own = change.get((PoolKind.QUOTA.value, codes[shop_id]), 0)
         shares = [share._replace(free=share.free + moved.get(share.pool_id, 0)) for share in cell.shares]

@@ -45,6 +45,7 @@ def pages(world: World) -> Iterator[str]:
     yield reverse("admin:inventory_supplyrule_list")
     yield reverse("admin:inventory_matrix")
     yield reverse("admin:inventory_allocationrun_start")
+    yield reverse("admin:inventory_backtest")
     for kind, adapter, _description in known_adapters():
         yield f"{reverse('admin:integrations_connection_add')}?kind={kind}&adapter={adapter}"
     connection = Connection.objects.get(code="top-mine")

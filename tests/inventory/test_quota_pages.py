@@ -419,3 +419,29 @@ def test_units_that_do_not_come_back_are_let_go_on_with_a_reason(
 
     assert Revocation.objects.get().state == "forced"
     assert pool_of(place.group, sku, "shared") == (95, 0)
+
+
+# backtests ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.capability("V7")
+def test_a_backtest_is_asked_for_and_its_figures_are_shown(boss: Client, place: Location, sku: Sku) -> None:
+    shop = shop_drawing_on(place.group)
+    quota_rule(place.group, shop, quota_ratio=Decimal("0.5"))
+    page = reverse("admin:inventory_backtest")
+    asked = {"group": place.group_id, "days": 7, "method": "demand", "every_days": 7, "horizon_days": 7}
+
+    refused = boss.post(page, {**asked, "days": 0})
+    answer = boss.post(page, asked)
+    assert list(refused.context["form"].errors) == ["days"]
+    assert b"hx-get" in boss.get(answer["Location"]).content
+    work_off(at=timezone.now())
+    shown_page = boss.get(answer["Location"])
+
+    assert [row["policy"] for row in shown_page.context["rows"]] == ["present", "proposed", "all shared"]
+
+
+def test_who_does_not_see_all_shops_asks_for_no_backtest(client: Client, place: Location) -> None:
+    clerk = clerk_of(client, shop_drawing_on(place.group))
+
+    assert clerk.get(reverse("admin:inventory_backtest")).status_code == 403
