@@ -77,8 +77,8 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 CONNECTIONS = 6
-ROUNDS = int(os.environ.get("CONCURRENT_ROUNDS", "2"))
-ACTS_PER_ROUND = 50
+ROUNDS = int(os.environ.get("CONCURRENT_ROUNDS", "3"))
+ACTS_PER_ROUND = 80
 
 
 @pytest.fixture(autouse=True)

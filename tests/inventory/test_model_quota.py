@@ -560,7 +560,8 @@ def let_exclusive_shops_share(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def let_go_before_the_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
-    rewrite(monkeypatch, revoke, "TELL", "AND NOT EXISTS", "AND true OR EXISTS")
+    rewrite(monkeypatch, revoke, "TELL", f"AND NOT EXISTS ({revoke._UNTOLD})", "")
+    rewrite(monkeypatch, revoke, "READY", f"AND NOT EXISTS ({revoke._SHOWS_MORE})", "")
 
 
 def let_go_before_the_orders_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
