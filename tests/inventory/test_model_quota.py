@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import hypothesis.strategies as st
 import pytest
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import F, Sum
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
@@ -239,19 +239,29 @@ class Shares(RuleBasedStateMachine):
         assert [job.state for job in work()] == ["done"]
         assert AllocationRun.objects.get(pk=run_id).state == "undone"
 
-    @rule(shop=SHOPS, to=SHOPS, sku=SKUS, units=UNITS)
-    def take_units_back(self, shop: int, to: int, sku: int, units: int) -> None:
-        giver, taker, item = self.shops[shop], self.shops[to], self.skus[sku]
-        quota = self._named(item, "quota", giver.code)
-        wanted = TakeBack(item.pk, giver.pk, units, "shared" if shop == to else "quota", "")
-        if shop != to:
-            wanted = TakeBack(item.pk, giver.pk, units, "quota", taker.code)
+    @rule(to=SHOPS, units=UNITS)
+    def take_units_back(self, to: int, units: int) -> None:
+        """From the quota that has most free, for another shop or for all."""
+        quota = (
+            StockPool.objects.filter(sku__in=self.skus, kind="quota", granted__gt=0)
+            .order_by(F("granted") - F("reserved"), "pk")
+            .last()
+        )
+        if quota is None:
+            return
+        giver = next(shop for shop in self.shops if shop.code == quota.label)
+        taker = self.shops[to]
+        goal = ("shared", "") if taker == giver else ("quota", taker.code)
 
         taken = take_back(
-            group_id=self.location.group_id, wanted=[wanted], reason="", at=timezone.now(), by="test"
+            group_id=self.location.group_id,
+            wanted=[TakeBack(quota.sku_id, giver.pk, units, *goal)],
+            reason="",
+            at=timezone.now(),
+            by="test",
         )
 
-        assert taken == [min(units, quota.granted - quota.reserved if quota else 0)]
+        assert taken == [min(units, quota.granted - quota.reserved)]
 
     # promotions
 
