@@ -93,6 +93,7 @@ ACTS: Mapping[str, Promise] = {
     "confirm_count_sheet": _("Count confirmed"),
     "reject_count_sheet": _("Count rejected"),
     "stock.compared": _("Stock compared"),
+    "hold.given_back": _("Held stock given back"),
     "connection.compared": _("Shelf of the channel compared"),
     "stock.told_again": _("Stock told again"),
     "undo_import": _("Import undone"),

@@ -67,10 +67,31 @@ class ShopPoolAdmin(ScopedAdmin):
     intro = _("From which pools a shop may sell, in which order, and which part of a shared pool it shows.")
     shop_path = "shop_id"
     is_editable = True
-    list_display = ("shop", "group", "show_kind", "label", "show_sku", "position", "publish_ratio")
+    list_display = (
+        "shop",
+        "group",
+        "show_kind",
+        "label",
+        "show_sku",
+        "position",
+        "publish_ratio",
+        "show_origin",
+    )
     list_select_related = ("shop", "group", "sku")
     list_filter = (ShopFilter,)
     autocomplete_fields = ("shop", "group", "sku")
+    # The rest is of rows that are derived from rules; those nobody edits.
+    fields = ("shop", "group", "kind", "label", "sku", "position", "publish_ratio")
+
+    def has_change_permission(self, request: HttpRequest, obj: ShopPool | None = None) -> bool:
+        if obj is not None and obj.origin == ShopPool.Origin.RULE:
+            return False
+        return super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: ShopPool | None = None) -> bool:
+        if obj is not None and obj.origin == ShopPool.Origin.RULE:
+            return False
+        return super().has_delete_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: ShopPool, form: Any, change: bool) -> None:
         """What the shop shows changes with the row, for one SKU or for all that it lists."""
@@ -85,6 +106,10 @@ class ShopPoolAdmin(ScopedAdmin):
     @column(description=_("kind"), label=True)
     def show_kind(self, row: ShopPool) -> str:
         return row.get_kind_display()
+
+    @column(description=_("set"))
+    def show_origin(self, row: ShopPool) -> str:
+        return row.get_origin_display()
 
     @column(description=_("SKU"))
     def show_sku(self, row: ShopPool) -> Any:

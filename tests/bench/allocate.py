@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from tests.bench.goods import lay_out
 from tests.bench.measure import Result
 from tests.bench.size import Size
 
@@ -45,6 +44,7 @@ def run(size: Size) -> list[Result]:
     from inventory.models import AllocationLine, QuotaRule
     from inventory.quota.derive import derive_draws
     from inventory.receive import StockReceipt, receive_stock
+    from tests.bench.goods import lay_out
 
     goods = lay_out(skus=size.allocated, shops=SHOPS, units=UNITS)
     for start in range(0, size.allocated, RECEIPT_LINES):

@@ -495,6 +495,7 @@ def test_parcels_whose_confirmation_is_on_its_way_are_thought_of() -> None:
     assert the_cause(scene) == "shipping"
 
 
+@pytest.mark.usefixtures("broken_on_purpose")  # the transfer left no movement
 def test_an_open_transfer_is_thought_of() -> None:
     scene = stored(100)
     transfer = Transfer.objects.create(

@@ -90,6 +90,7 @@ def test_safety_stock_is_kept_and_is_not_ordered_twice() -> None:
     assert (row.safety, row.free, row.reorder_point, row.suggested) == (5, 18, 19, 29)
 
 
+@pytest.mark.usefixtures("broken_on_purpose")  # the transfer left no movement
 def test_what_is_promised_or_owed_is_not_there_and_what_is_under_way_is() -> None:
     scene = Scene(10)
     rule(scene, lead_days=7, cover_days=14)

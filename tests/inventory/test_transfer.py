@@ -38,6 +38,8 @@ from inventory.network.transfer import (
 )
 from inventory.network.transit import in_transit
 from inventory.pools import PoolMove, move_between_pools
+from inventory.quota.derive import derive_draws
+from inventory.quota.revoke import TakeBack, take_back
 from products.models import BundleComponent
 from tests.factories.inventory import LocationFactory, Scene, put_stock
 from tests.factories.products import SkuFactory
@@ -219,11 +221,13 @@ def test_nothing_leaves_that_does_not_lie_there(route: Route) -> None:
 
 
 def test_units_that_a_channel_may_still_show_do_not_leave(route: Route) -> None:
-    revoking = StockPool.objects.create(
-        group=route.scene.location.group, sku=route.scene.sku, kind="revoking", label="A"
-    )
-    moves = [PoolMove(route.scene.pool().pk, revoking.pk, 5)]
+    group, sku, shop = route.scene.location.group, route.scene.sku, route.scene.shop
+    quota = StockPool.objects.create(group=group, sku=sku, kind="quota", label=shop.code)
+    moves = [PoolMove(route.scene.pool().pk, quota.pk, 5)]
     move_between_pools(key="m", moves=moves, at=timezone.now(), by="test", reason="")
+    wanted = [TakeBack(sku.pk, shop.pk, 5, "shared")]
+    take_back(group_id=group.pk, wanted=wanted, reason="", at=timezone.now(), by="test")
+    derive_draws(at=timezone.now())
 
     with pytest.raises(NotFree):
         route.ship()

@@ -160,7 +160,7 @@ def test_the_stock_page_of_a_bundle_says_which_component_is_the_scarcest(boss: C
 
     shown = boss.get(reverse("admin:inventory_skustock_change", args=[bundle.pk]))
 
-    assert f"{scene.sku.code}: 9 sellable ÷ 2 in each = 4, the scarcest" in shown.content.decode()
+    assert f"{scene.sku.code}: 9 sellable ÷ 2 in each, the scarcest" in shown.content.decode()
     assert [shop.sellable for shop in shown.context["shops"]] == [4]
 
 

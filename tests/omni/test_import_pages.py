@@ -363,5 +363,6 @@ def test_lists_need_a_fixed_number_of_queries(
     for number in range(3):
         upload(boss, rows(house, f"A{number}"), house.shop.code)
 
-    with django_assert_max_num_queries(30):
+    # One for each queue of the sidebar that the viewer may see; they are kept for some seconds.
+    with django_assert_max_num_queries(36):
         boss.get(reverse("admin:kernel_import_changelist"))
