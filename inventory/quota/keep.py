@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from inventory.book import UnknownPlace, refuse_bundles
+from inventory.lock import lock_pools_of_skus
 from inventory.models import Location, SafetyRule
 from inventory.pools import NegativeTarget, set_safety_stock
 from inventory.quota.derive import derive_draws
@@ -90,13 +91,16 @@ def refresh_safety(*, sku_ids: Collection[int] | None = None, at: datetime, by: 
         for group_id, sku_id in fetch_all(LEFT_OVER, [skus]):
             wanted.setdefault(group_id, {}).setdefault(sku_id, 0)
     now = {(group_id, sku_id): target for group_id, sku_id, target in fetch_all(TARGET_NOW, [known])}
-    changed = 0
-    for group_id, targets in sorted(wanted.items()):
-        other = {sku: units for sku, units in targets.items() if units != (now.get((group_id, sku)) or 0)}
-        if other:
-            set_safety_stock(group_id=group_id, targets=other, at=at, by=by, reason=reason)
-            changed += len(other)
-    return changed
+    others = {
+        group_id: {sku: units for sku, units in targets.items() if units != (now.get((group_id, sku)) or 0)}
+        for group_id, targets in sorted(wanted.items())
+    }
+    # Once for all groups: group after group, they would be locked in another order than everybody else does.
+    lock_pools_of_skus({sku for targets in others.values() for sku in targets})
+    for group_id, targets in others.items():
+        if targets:
+            set_safety_stock(group_id=group_id, targets=targets, at=at, by=by, reason=reason)
+    return sum(len(targets) for targets in others.values())
 
 
 def _check(wishes: Sequence[SafetyWish]) -> None:

@@ -727,4 +727,6 @@ def test_mutant_some_history_breaks_the_books(mutate: object, monkeypatch: pytes
     mutate(monkeypatch)
 
     with pytest.raises(Exception):  # noqa: B017 - an assertion, a refusal or the database: whichever notices first
-        run_state_machine_as_test(Warehouse, settings=settings(LIMITS, phases=(Phase.generate,)))
+        run_state_machine_as_test(
+            Warehouse, settings=settings(LIMITS, phases=(Phase.generate,), max_examples=200)
+        )

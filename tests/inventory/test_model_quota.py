@@ -606,4 +606,6 @@ def test_mutant_some_history_gives_a_unit_to_two(mutate: object, monkeypatch: py
     mutate(monkeypatch)
 
     with pytest.raises(Exception):  # noqa: B017 - an assertion, a refusal or the database: whichever notices first
-        run_state_machine_as_test(Shares, settings=settings(LIMITS, phases=(Phase.generate,)))
+        run_state_machine_as_test(
+            Shares, settings=settings(LIMITS, phases=(Phase.generate,), max_examples=200)
+        )
