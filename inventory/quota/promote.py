@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from inventory.book import UnknownPlace, refuse_bundles
-from inventory.lock import LockedPool
+from inventory.lock import LockedPool, lock_pools_of_skus
 from inventory.models import LocationGroup, PromotionLock, PromotionLockLine
 from inventory.models.stock import PoolKind
 from inventory.pools import PoolMove, write_moves
@@ -261,6 +261,8 @@ def _close(lock: PromotionLock, state: PromotionLock.State, *, at: datetime, by:
     lock.state = state
     lock.save(update_fields=["state"])
     sku_ids = list(lock.lines.order_by("sku_id").values_list("sku_id", flat=True))
+    # Before the update, which would lock the pools of the promotion in any order, and before those that take back.
+    lock_pools_of_skus(sku_ids)
     execute(
         SET_WINDOW, [lock.starts_at, lock.ends_at, lock.code, lock.group_id, lock.starts_at, lock.ends_at]
     )

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from inventory.book import BundleHasNoStock
@@ -300,3 +302,17 @@ def test_nobody_moves_units_of_a_promotion_by_hand() -> None:
         )
 
     assert market.pool("lock", "nine") == (55, 0)
+
+
+def test_the_end_of_a_promotion_locks_all_its_pools_in_order_before_it_changes_any() -> None:
+    """An update alone locks them in any order, and meets whoever promises several SKUs at that moment."""
+    market = shared()
+    lock = begin(market)
+
+    with CaptureQueriesContext(connection) as asked:
+        cancel_lock(lock_id=lock.pk, reason="a test", at=timezone.now(), by="user:7")
+
+    of_pools = [query["sql"] for query in asked if "inventory_stockpool" in query["sql"]]
+    changes = [place for place, sql in enumerate(of_pools) if "UPDATE inventory_stockpool" in sql]
+    locks = [place for place, sql in enumerate(of_pools) if "ORDER BY id FOR NO KEY UPDATE" in sql]
+    assert locks[0] < changes[0]
